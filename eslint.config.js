@@ -3,6 +3,7 @@
  * limits of docs' style guide that a machine can check. Formatting is prettier's, layers are
  * test/tidy.test.ts's.
  */
+import { defineConfig } from 'eslint/config'
 import tseslint from 'typescript-eslint'
 
 const noDefaultExport = {
@@ -10,7 +11,7 @@ const noDefaultExport = {
   message: 'No default exports: a name is searched for, a default is renamed at will.',
 }
 
-export default tseslint.config(
+export default defineConfig(
   { ignores: ['node_modules/', 'dist/', 'coverage/', 'results/', '.cache/', 'xpaxos-bench-*/'] },
   {
     files: ['**/*.ts'],
