@@ -1,0 +1,70 @@
+/**
+ * Operating errors: expected, named, handled. Bugs are assertions instead (assert.ts).
+ * Structured clone keeps message and stack but drops class, name, code and detail, so an error
+ * that must cross a thread or a process is sent as an `ErrorRecord`.
+ *
+ * `outcome` says what became of a proposal: `not-proposed` means that it never entered the log and
+ * never will; `unknown` means that it may or may not be chosen. There is no third failure.
+ */
+export type Outcome = 'not-proposed' | 'unknown'
+
+export interface ErrorDetails {
+  E_CONFIG_INVALID: { readonly problems: readonly string[] }
+  E_NOT_AVAILABLE: { readonly feature: string }
+  E_NOT_LEADER: { readonly leader: number }
+  E_LEADERSHIP_LOST: { readonly leader: number }
+  E_OVERLOADED: { readonly limitBytes: number }
+  E_ABORTED: { readonly reason: string }
+  E_PAYLOAD_SIZE: { readonly sizeBytes: number; readonly maxBytes: number }
+  E_CLOSED: { readonly what: string }
+  E_FRAME_INVALID: { readonly field: string; readonly problem: string }
+  E_DATA_DIR: { readonly problem: string }
+  E_WAL_CORRUPT: { readonly segment: string; readonly offsetBytes: number }
+  E_DISK: { readonly syscall: string; readonly errno: string }
+  E_LISTEN: { readonly port: number; readonly errno: string }
+  E_STAGE_FAILED: { readonly stage: string; readonly reason: string }
+  E_STATE_MACHINE: { readonly reason: string }
+}
+export type ErrorCode = keyof ErrorDetails
+
+export class ReplicaError<Code extends ErrorCode = ErrorCode> extends Error {
+  override readonly name = 'ReplicaError'
+  readonly code: Code
+  readonly detail: ErrorDetails[Code]
+  readonly outcome: Outcome
+
+  constructor(
+    code: Code,
+    message: string,
+    detail: ErrorDetails[Code],
+    outcome: Outcome = 'not-proposed',
+    options?: ErrorOptions,
+  ) {
+    super(`${code}: ${message}`, options)
+    this.code = code
+    this.detail = detail
+    this.outcome = outcome
+  }
+}
+
+export interface ErrorRecord {
+  readonly code: ErrorCode
+  readonly message: string
+  readonly detail: ErrorDetails[ErrorCode]
+  readonly outcome: Outcome
+}
+
+export const toRecord = ({ code, message, detail, outcome }: ReplicaError): ErrorRecord => ({
+  code,
+  message,
+  detail,
+  outcome,
+})
+
+export function fromRecord({ code, message, detail, outcome }: ErrorRecord): ReplicaError {
+  return new ReplicaError(code, message.replace(`${code}: `, ''), detail, outcome)
+}
+
+export function hasCode<C extends ErrorCode>(error: unknown, code: C): error is ReplicaError<C> {
+  return error instanceof ReplicaError && error.code === code
+}

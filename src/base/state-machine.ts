@@ -1,0 +1,37 @@
+/**
+ * The interface that a user's state machine implements. Every method runs in the apply thread (or
+ * in the caller's thread by choice), one call at a time, in log order.
+ */
+
+/** Consecutive entries of the log, valid only during the call of `apply` that received it. */
+export interface ApplyBatch {
+  /** Log index of the first entry. */
+  readonly first: number
+  /** How many entries; entry i has the log index `first + i`. */
+  readonly count: number
+  /** Bytes of entry i: a view that is valid only during this call. Copy what you keep. */
+  payload(i: number): Uint8Array
+  /** Answers the proposer of entry i; the bytes are copied. Without it the result is null. */
+  reply(i: number, bytes: Uint8Array): void
+}
+
+/** Where a snapshot goes, in chunks; used from the storage issue on. */
+export interface SnapshotSink {
+  write(chunk: Uint8Array): void
+}
+export interface SnapshotSource {
+  read(): Uint8Array | null
+}
+
+/**
+ * Deterministic: the state is a function of the entries alone, never of the clock, of chance or of
+ * the machine. A throw stops the node.
+ */
+export interface StateMachine {
+  apply(batch: ApplyBatch): void
+  query(question: Uint8Array): Uint8Array
+  snapshot(sink: SnapshotSink): Promise<void>
+  restore(source: SnapshotSource): Promise<void>
+  /** Short text that is equal on two nodes exactly when their states are equal. */
+  hash?(): string
+}

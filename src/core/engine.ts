@@ -1,0 +1,106 @@
+/**
+ * The seam between a pure protocol core and the stage that drives it: inputs in, effects out.
+ * Both engines (core/xpaxos, core/basic-paxos) have this shape; the decide stage and the simulator run
+ * either. A core has no clock, chance, I/O, thread or payload byte; it may keep FrameRefs.
+ *
+ * Contract of the driver:
+ * - effects are carried out in order; `append` effects reach the WAL in LSN order;
+ * - `durable` is told in LSN order, may skip values, and never comes before the sync that covers it;
+ * - messages may be lost, repeated and reordered across link sessions; a core must survive that;
+ * - frames of a message or read that the core puts in no effect and does not mark `kept` are free;
+ * - an `append` or `send` effect carries frames that lie in one contiguous range of one ring.
+ */
+import type { FrameRef } from './frame-ref.ts'
+import type { Ballot, LogIndex, Lsn, NodeId } from './ids.ts'
+import type { WalRecord } from './records.ts'
+
+export type MemberRole = 'voter' | 'logger' | 'learner'
+
+export interface Member {
+  readonly id: NodeId
+  readonly role: MemberRole
+  /** 0..9; higher stands earlier; 0 and Loggers and learners never stand. */
+  readonly weight: number
+}
+
+export type Input<Message> =
+  /** `now` in ms on a monotonic clock of this node; the core's only time. */
+  | { readonly kind: 'tick'; readonly now: number }
+  | { readonly kind: 'durable'; readonly lsn: Lsn }
+  | { readonly kind: 'link'; readonly peer: NodeId; readonly up: boolean }
+  | {
+      readonly kind: 'message'
+      readonly from: NodeId
+      readonly message: Message
+      readonly frames: readonly FrameRef[]
+    }
+  /** New frames of this node's clients, stamped for `ballot` and contiguous behind the last. */
+  | { readonly kind: 'submitted'; readonly ballot: Ballot; readonly frames: readonly FrameRef[] }
+  /** Answer to a `read` effect; no frames: the range is not on this disk any more. */
+  | { readonly kind: 'read-done'; readonly ticket: number; readonly frames: readonly FrameRef[] }
+  /** The state machine has executed everything through this index. */
+  | { readonly kind: 'applied'; readonly through: LogIndex }
+  /** A ring is nearly full: stop keeping durable frames of it; laggards go on from the WAL. */
+  | { readonly kind: 'pressure'; readonly ring: number }
+
+export type Effect<Message> =
+  /** Write this record (and its frames) under this LSN. `lazy`: nobody waits for its sync. */
+  | {
+      readonly kind: 'append'
+      readonly lsn: Lsn
+      readonly record: WalRecord
+      readonly frames: readonly FrameRef[]
+      readonly lazy: boolean
+    }
+  | {
+      readonly kind: 'send'
+      readonly to: NodeId
+      readonly message: Message
+      readonly frames: readonly FrameRef[]
+    }
+  /** Read frames from the own WAL: from `from` on, at most to `through`, about `sizeBytesMax`. */
+  | {
+      readonly kind: 'read'
+      readonly ticket: number
+      readonly from: LogIndex
+      readonly through: LogIndex
+      readonly sizeBytesMax: number
+    }
+  /** Execute these consecutive chosen frames; the first one has log index `first`. */
+  | { readonly kind: 'apply'; readonly first: LogIndex; readonly frames: readonly FrameRef[] }
+  /** Everything through this index is chosen; may be announced to clients. */
+  | { readonly kind: 'chosen'; readonly through: LogIndex; readonly chain: number }
+  /** This node may propose: ingest stamps `ballot` and indexes from `next` on. */
+  | { readonly kind: 'lead'; readonly ballot: Ballot; readonly next: LogIndex }
+  /** It may not any more; what was submitted and is not known chosen is `unknown`. */
+  | { readonly kind: 'unlead'; readonly leader: NodeId | 0 }
+  /** For people: role changes, alarms. Never needed for correctness. */
+  | { readonly kind: 'event'; readonly name: EventName; readonly value: number }
+
+export type EventName =
+  | 'leader' // value: node id of the leader this node follows, 0: none
+  | 'prepare-started' // value: ballot
+  | 'suffix-fetched' // value: node id of the source
+  | 'suffix-cut' // value: first index cut
+  | 'peer-reset' // value: node id; its stream starts again from a promise
+  | 'behind-trim' // value: node id; needs a snapshot
+  | 'chain-mismatch' // value: log index; an alarm: logs differ where they must not
+
+export interface Core<Message> {
+  step(input: Input<Message>, effects: Effect<Message>[]): void
+  /** For checks and status: cheap, no allocation in the core. */
+  readonly view: CoreView
+}
+
+export interface CoreView {
+  readonly role: 'leader' | 'candidate' | 'follower' | 'logger' | 'learner'
+  readonly leader: NodeId | 0
+  readonly promised: Ballot
+  readonly acceptedBallot: Ballot
+  readonly last: LogIndex
+  readonly chosen: LogIndex
+  readonly chosenChain: number
+  readonly durable: LogIndex
+  /** Batches that this node accepted from a leader (a Logger's sign of life). */
+  readonly acceptedBatches: number
+}

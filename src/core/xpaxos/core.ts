@@ -1,0 +1,235 @@
+/**
+ * The X-Paxos core: unique-proposer Multi-Paxos over a contiguous log. `step` takes one input,
+ * changes the state in place and appends effects; it has no clock, chance, I/O, thread or payload
+ * byte. This file only dispatches; each role has its own file (see state.ts).
+ *
+ * Sources: Lamport 2001, "Paxos Made Simple"; Ng, Haridi, Carbone 2023, "Omni-Paxos" (sequence
+ * paxos and ballot leader election); docs/protocol.md for what differs and why.
+ */
+import { unreachable } from '../../base/assert.ts'
+import type { Core, CoreView, Input } from '../engine.ts'
+import type { FrameRef } from '../frame-ref.ts'
+import type { NodeId } from '../ids.ts'
+import { onAccept, onAcceptSync, onChosen, onPrepare } from './acceptor.ts'
+import { applyChosen, onApplyRead, onPressure, tidyTail } from './apply-cursor.ts'
+import { leaderOf, onHeartbeat, onHeartbeatReply, tickElection } from './election.ts'
+import { onAccepted, onReject, onSubmitted, onSyncTaken, pump, resign } from './leader.ts'
+import { onLearn, onLearned } from './learner.ts'
+import { noteDurable } from './log.ts'
+import type { Hello, XPaxosMessage } from './messages.ts'
+import { dropSource, onFetch, onFetched, onPromise, sendFetched, tickCandidacy } from './phase1.ts'
+import {
+  BLANK,
+  type Effects,
+  type Recovered,
+  type State,
+  type XPaxosConfig,
+  createState,
+  isVoter,
+  peerOf,
+  send,
+} from './state.ts'
+import { onStreamRead, resetStream, startLearner } from './stream.ts'
+import { lastOf } from './tail.ts'
+
+export function createXPaxos(
+  config: XPaxosConfig,
+  recovered: Recovered = BLANK,
+): Core<XPaxosMessage> {
+  const state = createState(config, recovered)
+  return { step: (input, effects) => step(state, input, effects), view: viewOf(state) }
+}
+
+function step(state: State, input: Input<XPaxosMessage>, effects: Effects): void {
+  switch (input.kind) {
+    case 'tick':
+      state.now = input.now
+      tickElection(state, effects)
+      tickCandidacy(state, effects)
+      break
+    case 'durable':
+      noteDurable(state, input.lsn)
+      releaseReplies(state, effects)
+      break
+    case 'link':
+      onLink(state, input.peer, input.up, effects)
+      break
+    case 'message':
+      onMessage(state, input.from, input.message, input.frames, effects)
+      break
+    case 'submitted':
+      onSubmitted(state, input.ballot, input.frames)
+      break
+    case 'read-done':
+      onReadDone(state, input.ticket, input.frames, effects)
+      break
+    case 'applied':
+      state.applied = input.through
+      break
+    case 'pressure':
+      onPressure(state, input.ring)
+      break
+    default:
+      unreachable(input)
+  }
+  pump(state, effects)
+  applyChosen(state, effects)
+  tidyTail(state)
+}
+
+function onMessage(
+  state: State,
+  from: NodeId,
+  message: XPaxosMessage,
+  frames: readonly FrameRef[],
+  effects: Effects,
+): void {
+  if ('ballot' in message && message.ballot > state.seen) state.seen = message.ballot
+  switch (message.kind) {
+    case 'hello':
+      return onHello(state, from, message, effects)
+    case 'heartbeat':
+      return onHeartbeatAndChosen(state, from, message, effects)
+    case 'heartbeat-reply':
+      return onHeartbeatReply(state, from, message)
+    case 'prepare':
+      if (message.ballot > state.promised) resign(state, effects)
+      return onPrepare(state, from, message, effects)
+    case 'promise':
+      return onPromise(state, from, message, effects)
+    case 'fetch':
+      return onFetch(state, from, message, effects)
+    case 'fetched':
+      return onFetched(state, from, message, frames, effects)
+    case 'accept-sync':
+      return onAcceptSync(state, from, message, frames, effects)
+    case 'accept':
+      return onAccept(state, from, message, frames, effects)
+    case 'accepted':
+      return onAccepted(state, from, message, effects)
+    case 'sync-taken':
+      return onSyncTaken(state, from, message)
+    case 'reject':
+      return onReject(state, from, message, effects)
+    case 'chosen':
+      return onChosen(state, message, effects)
+    case 'learn':
+      return onLearn(state, from, message, frames, effects)
+    case 'learned':
+      return onLearned(state, from, message)
+    default:
+      return unreachable(message)
+  }
+}
+
+function onHeartbeatAndChosen(
+  state: State,
+  from: NodeId,
+  message: XPaxosMessage & { readonly kind: 'heartbeat' },
+  effects: Effects,
+): void {
+  onHeartbeat(state, from, message, effects)
+  if (message.ballot !== 0) onChosen(state, { ...message, kind: 'chosen' }, effects)
+}
+
+/** What waited for the disk leaves; of several accepted to one node only the newest does. */
+function releaseReplies(state: State, effects: Effects): void {
+  const { waiting, durableLsn } = state
+  let count = 0
+  while (count < waiting.length && waiting[count]!.lsn <= durableLsn) count += 1
+  if (count === 0) return
+  const ready = waiting.splice(0, count)
+  state.waitingSince = state.now
+  for (const [place, { to, message }] of ready.entries()) {
+    const next = ready[place + 1]
+    const newer = next?.to === to && next.message.kind === message.kind
+    if (message.kind === 'accepted' && newer) continue
+    if (to === state.self.id) onMessage(state, to, message, [], effects)
+    else send(effects, to, message)
+  }
+}
+
+function onLink(state: State, id: NodeId, up: boolean, effects: Effects): void {
+  const peer = peerOf(state, id)
+  if (peer === undefined) return
+  peer.up = up
+  resetStream(state, peer)
+  if (!up) {
+    peer.replyAt = -1
+    const { candidacy } = state
+    if (candidacy?.source?.from === id) dropSource(state, candidacy, effects)
+    return
+  }
+  const { promised, acceptedBallot, floor } = state
+  send(effects, id, { kind: 'hello', promised, acceptedBallot, last: lastOf(state.tail), floor })
+}
+
+/** A new session with a peer: whatever role this node has in its own ballot starts afresh. */
+function onHello(state: State, from: NodeId, message: Hello, effects: Effects): void {
+  const peer = peerOf(state, from)
+  if (peer === undefined) return
+  if (message.promised > state.seen) state.seen = message.promised
+  if (!isVoter(peer.role)) {
+    peer.matched = message.last
+    return state.leadership === null ? undefined : startLearner(state, peer, message.last)
+  }
+  const prepared = state.leadership ?? (state.candidacy?.selfPromised ? state.candidacy : null)
+  if (prepared !== null) send(effects, from, { kind: 'prepare', ballot: prepared.ballot })
+}
+
+function onReadDone(
+  state: State,
+  ticket: number,
+  frames: readonly FrameRef[],
+  effects: Effects,
+): void {
+  const purpose = state.reads.get(ticket)
+  if (purpose === undefined) return
+  state.reads.delete(ticket)
+  if (purpose.kind === 'apply') return onApplyRead(state, frames, effects)
+  const peer = peerOf(state, purpose.peer)
+  if (purpose.kind === 'stream') {
+    const current = peer?.attempt === purpose.attempt && peer.reading === ticket
+    return current ? onStreamRead(state, peer, frames, effects) : undefined
+  }
+  const { ballot, accepted: acceptedBallot, prev } = purpose
+  const holds = ballot === state.promised && acceptedBallot === state.acceptedBallot
+  if (holds && frames[0]?.first === prev + 1) {
+    return sendFetched(effects, purpose.peer, { ballot, acceptedBallot }, frames)
+  }
+  send(effects, purpose.peer, { kind: 'fetched', ballot, acceptedBallot, prev, through: prev })
+}
+
+function viewOf(state: State): CoreView {
+  return {
+    get role() {
+      if (state.self.role !== 'voter') return state.self.role
+      if (state.leadership !== null) return 'leader'
+      return state.candidacy === null ? 'follower' : 'candidate'
+    },
+    get leader() {
+      return leaderOf(state)
+    },
+    get promised() {
+      return state.promised
+    },
+    get acceptedBallot() {
+      return state.acceptedBallot
+    },
+    get last() {
+      return lastOf(state.tail)
+    },
+    get chosen() {
+      return state.floor
+    },
+    get chosenChain() {
+      return state.floorChain
+    },
+    get durable() {
+      return state.durable
+    },
+    get acceptedBatches() {
+      return state.acceptedBatches
+    },
+  }
+}

@@ -1,0 +1,237 @@
+/**
+ * Phase 2 of the own ballot: order what clients submitted, stream it to every member, count, choose.
+ * Pure; decision loop only.
+ *
+ * Invariants: only accepted answers of the own ballot count (R13), the own one like any other and
+ * only when durable (R9); a stream starts from a promise, at the sync point of R11; at most
+ * `pipelineDepth` batches are ordered and not chosen; at most `windowBytes` fly to one peer.
+ */
+import { assert } from '../../base/assert.ts'
+import { type FrameRef, adjoins, throughOf } from '../frame-ref.ts'
+import { type Ballot, type LogIndex, NO_INDEX, type NodeId, ballotOwner } from '../ids.ts'
+import { appendEntries } from './log.ts'
+import type { Accepted, Promise1, Reject, SyncTaken } from './messages.ts'
+import {
+  type Candidacy,
+  type Effects,
+  type Leadership,
+  type Peer,
+  type State,
+  event,
+  isVoter,
+  peerOf,
+  raiseFloor,
+  replyDurably,
+  send,
+} from './state.ts'
+import { resetStream, sendChosen, startLearner, stream } from './stream.ts'
+import { lastOf } from './tail.ts'
+
+export function becomeLeader(
+  state: State,
+  effects: Effects,
+  candidacy: Candidacy,
+  adopted: Leadership['adopted'],
+): void {
+  const { ballot, promises } = candidacy
+  assert(state.acceptedBallot === ballot, 'a leader accepted the adopted log in its own ballot')
+  state.leadership = {
+    ballot,
+    adopted,
+    queue: [],
+    queueLast: adopted.last,
+    rounds: [],
+    ownMatched: NO_INDEX,
+    progressAt: state.now,
+    discontentSince: -1,
+    strayedSince: -1,
+  }
+  state.backOffCount = 0
+  if (adopted.last > state.floor) state.leadership.rounds.push(adopted.last)
+  acceptOwn(state)
+  for (const peer of state.peers) {
+    resetStream(state, peer)
+    if (!isVoter(peer.role)) {
+      startLearner(state, peer, peer.matched)
+      continue
+    }
+    peer.matched = NO_INDEX
+    const promise = promises.get(peer.id)
+    if (promise !== undefined) resetPeer(state, effects, peer, promise)
+    else if (peer.up) send(effects, peer.id, { kind: 'prepare', ballot })
+  }
+  effects.push({ kind: 'lead', ballot, next: (adopted.last + 1) as LogIndex })
+}
+
+/** Gives up candidacy or leadership; the ballot is never resumed (R4). */
+export function resign(state: State, effects: Effects): void {
+  state.candidacy = null
+  if (state.leadership === null) return
+  for (const frame of state.leadership.queue) frame.kept = false
+  state.leadership = null
+  for (const peer of state.peers) resetStream(state, peer)
+  const owner = ballotOwner(state.promised)
+  effects.push({ kind: 'unlead', leader: owner === state.self.id ? 0 : owner })
+}
+
+/** A voter promised the ballot: its stream starts at the sync point of R11. */
+export function resetPeer(
+  state: State,
+  effects: Effects,
+  peer: Peer,
+  promise: Pick<Promise1, 'acceptedBallot' | 'last' | 'floor'>,
+): void {
+  const { leadership } = state
+  if (leadership === null || !isVoter(peer.role)) return
+  const { adopted, ballot } = leadership
+  resetStream(state, peer)
+  peer.phase = 'streaming'
+  if (promise.acceptedBallot === ballot) {
+    peer.syncPoint = adopted.last
+    onMatched(state, peer, promise.last, effects)
+    peer.next = (promise.last + 1) as LogIndex
+  } else {
+    const same = promise.acceptedBallot === adopted.acceptedBallot
+    const common = same ? Math.min(promise.last, adopted.last) : promise.floor
+    peer.syncPoint = Math.max(common, promise.floor) as LogIndex
+    peer.next = (peer.syncPoint + 1) as LogIndex
+    peer.mustSync = true
+  }
+  stream(state, peer, effects)
+}
+
+export function onSubmitted(state: State, ballot: Ballot, frames: readonly FrameRef[]): void {
+  const { leadership } = state
+  if (leadership === null || ballot !== leadership.ballot) return
+  for (const frame of frames) {
+    assert(frame.first === leadership.queueLast + 1, 'ingest numbers its frames without holes')
+    frame.kept = true
+    leadership.queueLast = throughOf(frame)
+    leadership.queue.push(frame)
+  }
+}
+
+/** Orders waiting batches while the pipeline has room, then lets every peer send. */
+export function pump(state: State, effects: Effects): void {
+  const { leadership } = state
+  if (leadership === null) return
+  const { queue, rounds } = leadership
+  let taken = 0
+  while (taken < queue.length && rounds.length < state.config.pipelineDepth) {
+    const count = batchLength(state, queue, taken)
+    if (rounds.length === 0) leadership.progressAt = state.now
+    appendEntries(state, effects, leadership.ballot, queue.slice(taken, taken + count))
+    taken += count
+    rounds.push(lastOf(state.tail))
+    acceptOwn(state)
+  }
+  if (taken > 0) queue.splice(0, taken)
+  for (const peer of state.peers) stream(state, peer, effects)
+  for (const peer of state.peers) sendChosen(state, peer, effects)
+}
+
+/** How many waiting frames make the next batch: contiguous, within the limits, at least one. */
+function batchLength(state: State, queue: readonly FrameRef[], from: number): number {
+  const { batchBytesMax, batchEntriesMax } = state.config
+  let sizeBytes = queue[from]!.sizeBytes
+  let entries = queue[from]!.count
+  let place = from + 1
+  for (; place < queue.length; place++) {
+    const frame = queue[place]!
+    sizeBytes += frame.sizeBytes
+    entries += frame.count
+    if (sizeBytes > batchBytesMax || entries > batchEntriesMax) break
+    if (!adjoins(queue[place - 1]!, frame)) break
+  }
+  return place - from
+}
+
+/** The own count: like any voter's, when all that is ordered so far is durable. */
+function acceptOwn(state: State): void {
+  const { ballot } = state.leadership!
+  const through = lastOf(state.tail)
+  replyDurably(state, state.self.id, { kind: 'accepted', ballot, attempt: 0, through })
+}
+
+export function onAccepted(state: State, from: NodeId, message: Accepted, effects: Effects): void {
+  const { leadership } = state
+  if (leadership === null || message.ballot !== leadership.ballot) return
+  const peer = peerOf(state, from)
+  if (peer !== undefined) {
+    onMatched(state, peer, message.through, effects)
+    return landed(state, peer, message)
+  }
+  leadership.ownMatched = message.through
+  choose(state, effects)
+}
+
+function onMatched(state: State, peer: Peer, through: LogIndex, effects: Effects): void {
+  assert(through <= lastOf(state.tail), 'a follower holds nothing of this ballot we never sent')
+  if (through <= peer.matched) return
+  peer.matched = through
+  peer.progressAt = state.now
+  choose(state, effects)
+}
+
+/** Frees window space: what was sent through `through` has arrived. */
+function landed(
+  state: State,
+  peer: Peer,
+  message: { readonly attempt: number; readonly through: LogIndex },
+): void {
+  if (message.attempt !== peer.attempt) return
+  let count = 0
+  for (const { through, sizeBytes } of peer.inflight) {
+    if (through > message.through) break
+    peer.inflightBytes -= sizeBytes
+    count += 1
+  }
+  if (count === 0) return
+  peer.inflight.splice(0, count)
+  peer.progressAt = state.now
+}
+
+export function onSyncTaken(state: State, from: NodeId, message: SyncTaken): void {
+  const peer = peerOf(state, from)
+  const current = state.leadership !== null && message.ballot === state.leadership.ballot
+  if (current && peer !== undefined) landed(state, peer, message)
+}
+
+/** Chosen = a quorum of voters holds it in this ballot, contiguous from the floor (R13). */
+function choose(state: State, effects: Effects): void {
+  const leadership = state.leadership!
+  const scratch = state.matchedScratch
+  let count = 0
+  if (isVoter(state.self.role)) scratch[count++] = leadership.ownMatched
+  for (const peer of state.peers) if (isVoter(peer.role)) scratch[count++] = peer.matched
+  scratch.sort()
+  const chosen = scratch[count - state.quorum]! as LogIndex
+  if (chosen <= state.floor) return
+  raiseFloor(state, effects, chosen)
+  leadership.progressAt = state.now
+  const { rounds } = leadership
+  let done = 0
+  while (done < rounds.length && rounds[done]! <= chosen) done += 1
+  if (done > 0) rounds.splice(0, done)
+}
+
+/** A refusal: a higher promise is the election's business; a gap starts the stream again. */
+export function onReject(state: State, from: NodeId, message: Reject, effects: Effects): void {
+  const { leadership } = state
+  const peer = peerOf(state, from)
+  if (leadership === null || peer === undefined) return
+  if (!isVoter(peer.role)) {
+    if (message.attempt === peer.attempt) startLearner(state, peer, message.last)
+    return
+  }
+  if (message.ballot !== leadership.ballot || message.attempt !== peer.attempt) return
+  if (message.promised > leadership.ballot || peer.phase === 'idle') return
+  restartPeer(state, peer, effects)
+}
+
+/** Asks for a fresh promise; its answer says where the stream goes on. */
+export function restartPeer(state: State, peer: Peer, effects: Effects): void {
+  resetStream(state, peer)
+  event(effects, 'peer-reset', peer.id)
+  send(effects, peer.id, { kind: 'prepare', ballot: state.leadership!.ballot })
+}

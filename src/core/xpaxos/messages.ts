@@ -1,0 +1,142 @@
+/**
+ * Messages of the X-Paxos core, as data. On a link each is one 128-byte cell, followed by frames
+ * where noted (codec/message.ts). Numbers only; flags are 0 or 1. docs/protocol.md has the table
+ * of senders, receivers and durability.
+ */
+import type { Ballot, LogIndex } from '../ids.ts'
+
+/** First message of a link session, both ways. */
+export interface Hello {
+  readonly kind: 'hello'
+  readonly promised: Ballot
+  readonly acceptedBallot: Ballot
+  readonly last: LogIndex
+  readonly floor: LogIndex
+}
+/** Opens a heartbeat round. `ballot` is the sender's own while it leads in phase 2, else 0. */
+export interface Heartbeat {
+  readonly kind: 'heartbeat'
+  readonly round: number
+  readonly ballot: Ballot
+  readonly chosen: LogIndex
+  readonly chosenChain: number
+}
+export interface HeartbeatReply {
+  readonly kind: 'heartbeat-reply'
+  readonly round: number
+  /** The replier's promised ballot: whom it follows. */
+  readonly promised: Ballot
+  readonly content: number
+}
+export interface Prepare {
+  readonly kind: 'prepare'
+  readonly ballot: Ballot
+}
+/** Sent when everything it reports is durable (R3). */
+export interface Promise1 {
+  readonly kind: 'promise'
+  readonly ballot: Ballot
+  readonly acceptedBallot: Ballot
+  readonly last: LogIndex
+  readonly floor: LogIndex
+  readonly floorChain: number
+  readonly firstRetained: LogIndex
+}
+/** A candidate asks for frames [from, through] of the log accepted under `acceptedBallot`. */
+export interface Fetch {
+  readonly kind: 'fetch'
+  readonly ballot: Ballot
+  readonly acceptedBallot: Ballot
+  readonly from: LogIndex
+  readonly through: LogIndex
+}
+/** Answer to fetch, with frames (from .. through]; through = prev refuses. */
+export interface Fetched {
+  readonly kind: 'fetched'
+  readonly ballot: Ballot
+  readonly acceptedBallot: Ballot
+  readonly prev: LogIndex
+  readonly through: LogIndex
+}
+/** One step of the accept-sync transaction (R12), with the frames (prev .. through]. */
+export interface AcceptSync {
+  readonly kind: 'accept-sync'
+  readonly ballot: Ballot
+  readonly attempt: number
+  readonly syncPoint: LogIndex
+  readonly syncChain: number // -1: the leader no longer knows it
+  readonly adoptedLast: LogIndex
+  readonly prev: LogIndex
+  readonly through: LogIndex
+  readonly chosen: LogIndex
+  readonly chosenChain: number
+}
+/** Pipelined accept, with the frames (prev .. through]. */
+export interface Accept {
+  readonly kind: 'accept'
+  readonly ballot: Ballot
+  readonly attempt: number
+  readonly prev: LogIndex
+  readonly through: LogIndex
+  readonly chosen: LogIndex
+  readonly chosenChain: number
+}
+/** The sender holds the leader's log through `through` on its disk. */
+export interface Accepted {
+  readonly kind: 'accepted'
+  readonly ballot: Ballot
+  readonly attempt: number
+  readonly through: LogIndex
+}
+/** A step of an open accept-sync arrived: flow control, counts towards no quorum. */
+export interface SyncTaken {
+  readonly kind: 'sync-taken'
+  readonly ballot: Ballot
+  readonly attempt: number
+  readonly through: LogIndex
+}
+/** An accept, learn or prepare was refused: a higher promise, or a gap behind `last`. */
+export interface Reject {
+  readonly kind: 'reject'
+  readonly ballot: Ballot
+  readonly attempt: number
+  readonly promised: Ballot
+  readonly last: LogIndex
+}
+/** The chosen index alone, when no accept is about to carry it. */
+export interface Chosen {
+  readonly kind: 'chosen'
+  readonly ballot: Ballot
+  readonly chosen: LogIndex
+  readonly chosenChain: number
+}
+/** Chosen entries for a learner, with the frames (prev .. through] (R31). */
+export interface Learn {
+  readonly kind: 'learn'
+  readonly attempt: number
+  readonly prev: LogIndex
+  readonly prevChain: number // -1: the sender no longer knows it
+  readonly through: LogIndex
+}
+export interface Learned {
+  readonly kind: 'learned'
+  readonly attempt: number
+  readonly through: LogIndex
+}
+
+export type XPaxosMessage =
+  | Hello
+  | Heartbeat
+  | HeartbeatReply
+  | Prepare
+  | Promise1
+  | Fetch
+  | Fetched
+  | AcceptSync
+  | Accept
+  | Accepted
+  | SyncTaken
+  | Reject
+  | Chosen
+  | Learn
+  | Learned

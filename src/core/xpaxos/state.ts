@@ -1,0 +1,335 @@
+/**
+ * State of one node in the X-Paxos core, and the few primitives that every part uses: ordering a
+ * record, answering when it is durable, sending. Plain data, changed in place by the decision loop
+ * only. core.ts dispatches; acceptor.ts, leader.ts, phase1.ts, election.ts, learner.ts and
+ * apply-cursor.ts each hold one role.
+ *
+ * Invariants (asserted where they could break):
+ * - `promised` never falls; `acceptedBallot <= promised`; `floor <= last`; `floor` never falls;
+ * - state is state *as ordered*: a reply about it sits in `waiting` until the LSN that makes it
+ *   true on disk is durable (R3), also for the node's own promise and own count (R9);
+ * - LSNs are handed out in the order of append effects.
+ */
+import { assert } from '../../base/assert.ts'
+import type { Effect, EventName, Member, MemberRole } from '../engine.ts'
+import type { FrameRef } from '../frame-ref.ts'
+import { type Ballot, type LogIndex, type Lsn, NO_BALLOT, NO_INDEX, type NodeId } from '../ids.ts'
+import type { WalRecord } from '../records.ts'
+import type { XPaxosMessage } from './messages.ts'
+import { type Mark, type Tail, type TailMark, chainAt, createTail, lastOf } from './tail.ts'
+
+export interface XPaxosConfig {
+  readonly self: NodeId
+  readonly members: readonly Member[]
+  readonly heartbeatMs: number
+  readonly electionTimeoutMs: number
+  /** Bytes in flight to one peer. */
+  readonly windowBytes: number
+  /** One accept carries at most this much, and at least one frame. */
+  readonly batchBytesMax: number
+  readonly batchEntriesMax: number
+  /** Batches proposed and not yet chosen. */
+  readonly pipelineDepth: number
+  readonly seed: number
+}
+
+/** What recovery found on disk (wal/fold.ts); all zero on a blank disk. */
+export interface Recovered {
+  readonly promised: Ballot
+  readonly acceptedBallot: Ballot
+  readonly floor: LogIndex
+  readonly floorChain: number
+  /** Frame boundaries above the floor, ascending. */
+  readonly marks: readonly TailMark[]
+  readonly firstRetained: LogIndex
+  readonly nextLsn: Lsn
+}
+
+export const BLANK: Recovered = {
+  promised: NO_BALLOT,
+  acceptedBallot: NO_BALLOT,
+  floor: NO_INDEX,
+  floorChain: 0,
+  marks: [],
+  firstRetained: 1 as LogIndex,
+  nextLsn: 1 as Lsn,
+}
+
+/** An open accept-sync transaction (R12): its frames are written, but not yet of the log. */
+export interface PendingSync {
+  readonly ballot: Ballot
+  readonly syncPoint: LogIndex
+  readonly adoptedLast: LogIndex
+  last: LogIndex
+  chain: number
+  readonly marks: Mark[]
+}
+
+export interface PromiseInfo {
+  readonly from: NodeId
+  readonly acceptedBallot: Ballot
+  readonly last: LogIndex
+  readonly floor: LogIndex
+  readonly floorChain: number
+}
+
+/** Phase 1 of this node's own ballot. */
+export interface Candidacy {
+  readonly ballot: Ballot
+  readonly startedAt: number
+  selfPromised: boolean
+  readonly promises: Map<NodeId, PromiseInfo>
+  /** The promise whose log is being fetched. */
+  source: PromiseInfo | null
+  fetchAskedAt: number
+}
+
+/** Phase 2 of this node's own ballot. */
+export interface Leadership {
+  readonly ballot: Ballot
+  readonly adopted: { readonly acceptedBallot: Ballot; readonly last: LogIndex }
+  /** Submitted and not yet ordered: waits for a free place in the pipeline. */
+  readonly queue: FrameRef[]
+  queueLast: LogIndex
+  /** Ends of the batches that are ordered and not yet chosen. */
+  readonly rounds: LogIndex[]
+  /** What of the own log is durable under the own ballot (R9). */
+  ownMatched: LogIndex
+  progressAt: number
+  discontentSince: number
+  strayedSince: number
+}
+
+export type StreamPhase = 'idle' | 'streaming' | 'behind-trim'
+
+/** One other member, seen from here. */
+export interface Peer {
+  readonly id: NodeId
+  readonly role: MemberRole
+  up: boolean
+  // Election.
+  replyAt: number
+  replyContent: boolean
+  replyPromised: Ballot
+  // Stream of accepts (to voters) or learns (to learners) in this node's ballot.
+  phase: StreamPhase
+  mustSync: boolean
+  attempt: number
+  syncPoint: LogIndex
+  next: LogIndex
+  matched: LogIndex
+  chosenSent: LogIndex
+  inflightBytes: number
+  readonly inflight: { readonly through: LogIndex; readonly sizeBytes: number }[]
+  reading: number
+  progressAt: number
+}
+
+interface Waiting {
+  readonly lsn: Lsn
+  readonly to: NodeId
+  readonly message: XPaxosMessage
+}
+
+/** What a `read` effect was for. */
+export type ReadPurpose =
+  | { readonly kind: 'apply' }
+  | { readonly kind: 'stream'; readonly peer: NodeId; readonly attempt: number }
+  | {
+      readonly kind: 'fetch'
+      readonly peer: NodeId
+      readonly ballot: Ballot
+      readonly accepted: Ballot
+      readonly prev: LogIndex
+    }
+
+export interface State {
+  readonly config: XPaxosConfig
+  readonly self: Member
+  readonly quorum: number
+  readonly peers: Peer[]
+  readonly matchedScratch: Float64Array
+  now: number
+  random: number
+  promised: Ballot
+  acceptedBallot: Ballot
+  seen: Ballot
+  readonly tail: Tail
+  floor: LogIndex
+  floorChain: number
+  firstRetained: LogIndex
+  nextLsn: Lsn
+  durableLsn: Lsn
+  durable: LogIndex
+  readonly appends: { readonly lsn: Lsn; through: LogIndex }[]
+  readonly waiting: Waiting[]
+  waitingSince: number
+  pendingSync: PendingSync | null
+  candidacy: Candidacy | null
+  leadership: Leadership | null
+  acceptedBatches: number
+  // Election.
+  round: number
+  heartbeatAt: number
+  contentAt: number
+  standAt: number
+  backOffUntil: number
+  backOffCount: number
+  announcedLeader: NodeId | 0
+  // Apply.
+  applyNext: LogIndex
+  applied: LogIndex
+  applyReading: boolean
+  readonly reads: Map<number, ReadPurpose>
+  nextTicket: number
+}
+
+export type Effects = Effect<XPaxosMessage>[]
+
+export const NO_FRAMES: readonly FrameRef[] = []
+export const FRAMES_MAX = 256
+
+export function createState(config: XPaxosConfig, recovered: Recovered): State {
+  const self = config.members.find((member) => member.id === config.self)
+  assert(self !== undefined, 'a node is a member of its own cluster')
+  const voters = config.members.filter((member) => member.role !== 'learner')
+  assert(voters.length > 0, 'a cluster has a voter')
+  const tail = createTail(
+    { through: recovered.floor, chain: recovered.floorChain },
+    recovered.marks,
+  )
+  return {
+    config,
+    self,
+    quorum: (voters.length >> 1) + 1,
+    peers: config.members.filter((member) => member.id !== config.self).map(createPeer),
+    matchedScratch: new Float64Array(voters.length),
+    now: 0,
+    random: (Math.imul(config.seed | 0, 0x9e3779b1) ^ config.self) | 1,
+    promised: recovered.promised,
+    acceptedBallot: recovered.acceptedBallot,
+    seen: recovered.promised,
+    tail,
+    floor: recovered.floor,
+    floorChain: recovered.floorChain,
+    firstRetained: recovered.firstRetained,
+    nextLsn: recovered.nextLsn,
+    durableLsn: (recovered.nextLsn - 1) as Lsn,
+    durable: lastOf(tail),
+    appends: [],
+    waiting: [],
+    waitingSince: 0,
+    pendingSync: null,
+    candidacy: null,
+    leadership: null,
+    acceptedBatches: 0,
+    round: 0,
+    heartbeatAt: 0,
+    contentAt: 0,
+    standAt: 0,
+    backOffUntil: 0,
+    backOffCount: 0,
+    announcedLeader: 0,
+    applyNext: 1 as LogIndex,
+    applied: NO_INDEX,
+    applyReading: false,
+    reads: new Map(),
+    nextTicket: 1,
+  }
+}
+
+function createPeer({ id, role }: Member): Peer {
+  return {
+    id,
+    role,
+    up: false,
+    replyAt: -1,
+    replyContent: false,
+    replyPromised: NO_BALLOT,
+    phase: 'idle',
+    mustSync: false,
+    attempt: 0,
+    syncPoint: NO_INDEX,
+    next: 1 as LogIndex,
+    matched: NO_INDEX,
+    chosenSent: NO_INDEX,
+    inflightBytes: 0,
+    inflight: [],
+    reading: 0,
+    progressAt: 0,
+  }
+}
+
+export const isVoter = (role: MemberRole): boolean => role !== 'learner'
+export const isElectable = (member: Member): boolean => member.role === 'voter' && member.weight > 0
+export const keepsState = (role: MemberRole): boolean => role !== 'logger'
+
+export function peerOf(state: State, id: NodeId): Peer | undefined {
+  return state.peers.find((peer) => peer.id === id)
+}
+
+/** Uniform integer in [0, limit); xorshift32, so that a seed replays on any engine. */
+export function randomBelow(state: State, limit: number): number {
+  let x = state.random
+  x ^= x << 13
+  x ^= x >>> 17
+  x ^= x << 5
+  state.random = x
+  return limit > 0 ? (x >>> 0) % limit : 0
+}
+
+/** Orders one WAL record; everything it says is true of the ordered state from now on. */
+export function order(
+  state: State,
+  effects: Effects,
+  record: WalRecord,
+  frames: readonly FrameRef[],
+): Lsn {
+  const lsn = state.nextLsn
+  state.nextLsn = (lsn + 1) as Lsn
+  effects.push({ kind: 'append', lsn, record, frames, lazy: false })
+  return lsn
+}
+
+/** Sends once everything ordered so far is durable (R3). To itself: handled in this core. */
+export function replyDurably(state: State, to: NodeId, message: XPaxosMessage): void {
+  if (state.waiting.length === 0) state.waitingSince = state.now
+  state.waiting.push({ lsn: (state.nextLsn - 1) as Lsn, to, message })
+}
+
+export function send(
+  effects: Effects,
+  to: NodeId,
+  message: XPaxosMessage,
+  frames: readonly FrameRef[] = NO_FRAMES,
+): void {
+  effects.push({ kind: 'send', to, message, frames })
+}
+
+export function event(effects: Effects, name: EventName, value: number): void {
+  effects.push({ kind: 'event', name, value })
+}
+
+export function read(
+  state: State,
+  effects: Effects,
+  purpose: ReadPurpose,
+  range: { readonly from: LogIndex; readonly through: LogIndex },
+): number {
+  const ticket = state.nextTicket++
+  state.reads.set(ticket, purpose)
+  const sizeBytesMax = state.config.batchBytesMax
+  effects.push({ kind: 'read', ticket, ...range, sizeBytesMax })
+  return ticket
+}
+
+/** Moves the floor to a boundary of the own log; the caller proved that it is chosen (R13, R14). */
+export function raiseFloor(state: State, effects: Effects, through: LogIndex): void {
+  if (through <= state.floor) return
+  assert(through <= lastOf(state.tail), 'a floor lies within the log')
+  const chain = chainAt(state.tail, through)
+  assert(chain >= 0, 'a floor is a frame boundary')
+  state.floor = through
+  state.floorChain = chain
+  effects.push({ kind: 'chosen', through, chain })
+}

@@ -1,0 +1,147 @@
+/**
+ * The stream of one leader to one peer: accept-sync up to the adopted last, then pipelined accepts;
+ * learns to a learner, chosen entries only (R31). From the rings while the bytes are there, from
+ * the WAL when the peer lags behind them. Pure; decision loop only.
+ *
+ * Invariants: a stream is sent in index order, `next` = first index not yet sent; at most
+ * `windowBytes` and `pipelineDepth` messages are unanswered; one WAL read at a time.
+ */
+import { type FrameRef, throughOf } from '../frame-ref.ts'
+import type { LogIndex } from '../ids.ts'
+import type { XPaxosMessage } from './messages.ts'
+import {
+  type Effects,
+  type Leadership,
+  type Peer,
+  type State,
+  FRAMES_MAX,
+  NO_FRAMES,
+  event,
+  isVoter,
+  read,
+  send,
+} from './state.ts'
+import { chainAt, gather, lastOf } from './tail.ts'
+
+/** Forgets what was sent; answers to it are recognised by their attempt. */
+export function resetStream(state: State, peer: Peer): void {
+  peer.phase = 'idle'
+  peer.attempt += 1
+  peer.mustSync = false
+  peer.chosenSent = 0 as LogIndex
+  peer.inflight.length = 0
+  peer.inflightBytes = 0
+  peer.reading = 0
+  peer.progressAt = state.now
+}
+
+/** A learner's stream starts behind what it holds: nothing there is ever cut (R31). */
+export function startLearner(state: State, peer: Peer, last: LogIndex): void {
+  resetStream(state, peer)
+  peer.phase = 'streaming'
+  peer.matched = last
+  peer.next = (last + 1) as LogIndex
+}
+
+/** Sends as much as the window takes. */
+export function stream(state: State, peer: Peer, effects: Effects): void {
+  const { leadership, config } = state
+  if (leadership === null || !peer.up || peer.phase !== 'streaming') return
+  while (peer.reading === 0 && peer.inflight.length < config.pipelineDepth) {
+    const through = streamEnd(state, leadership, peer)
+    if (peer.mustSync && peer.next > leadership.adopted.last) {
+      sendFrames(state, peer, NO_FRAMES, effects) // an accept-sync of no frames commits at once
+      continue
+    }
+    if (peer.next > through || peer.inflightBytes >= config.windowBytes) return
+    const frames = gather(state.tail, peer.next, through, {
+      sizeBytesMax: config.batchBytesMax,
+      entriesMax: config.batchEntriesMax,
+      framesMax: FRAMES_MAX,
+    })
+    if (frames.length > 0) sendFrames(state, peer, frames, effects)
+    else readFor(state, peer, through, effects)
+  }
+}
+
+function streamEnd(state: State, leadership: Leadership, peer: Peer): LogIndex {
+  if (!isVoter(peer.role)) return state.floor
+  return peer.mustSync ? leadership.adopted.last : lastOf(state.tail)
+}
+
+function readFor(state: State, peer: Peer, through: LogIndex, effects: Effects): void {
+  if (peer.next < state.firstRetained) {
+    peer.phase = 'behind-trim'
+    return event(effects, 'behind-trim', peer.id)
+  }
+  const purpose = { kind: 'stream', peer: peer.id, attempt: peer.attempt } as const
+  peer.reading = read(state, effects, purpose, { from: peer.next, through })
+}
+
+/** A WAL read for this peer came back. */
+export function onStreamRead(
+  state: State,
+  peer: Peer,
+  frames: readonly FrameRef[],
+  effects: Effects,
+): void {
+  peer.reading = 0
+  if (state.leadership === null || peer.phase !== 'streaming') return
+  const first = frames[0]?.first
+  if (first === undefined) {
+    peer.phase = 'behind-trim'
+    return event(effects, 'behind-trim', peer.id)
+  }
+  if (first === peer.next) sendFrames(state, peer, frames, effects)
+}
+
+function sendFrames(state: State, peer: Peer, frames: readonly FrameRef[], effects: Effects): void {
+  const prev = (peer.next - 1) as LogIndex
+  const through = frames.length === 0 ? prev : throughOf(frames.at(-1)!)
+  const sizeBytes = frames.reduce((sum, frame) => sum + frame.sizeBytes, 0)
+  send(effects, peer.id, messageFor(state, peer, { prev, through }), frames)
+  peer.next = (through + 1) as LogIndex
+  peer.chosenSent = state.floor
+  if (peer.mustSync && through === state.leadership!.adopted.last) peer.mustSync = false
+  if (peer.inflight.length === 0) peer.progressAt = state.now
+  peer.inflight.push({ through, sizeBytes })
+  peer.inflightBytes += sizeBytes
+}
+
+function messageFor(
+  state: State,
+  peer: Peer,
+  range: { readonly prev: LogIndex; readonly through: LogIndex },
+): XPaxosMessage {
+  const { attempt, syncPoint } = peer
+  const { prev, through } = range
+  if (!isVoter(peer.role)) {
+    return { kind: 'learn', attempt, prev, prevChain: chainAt(state.tail, prev), through }
+  }
+  const { ballot, adopted } = state.leadership!
+  const { floor: chosen, floorChain: chosenChain } = state
+  if (!peer.mustSync) return { kind: 'accept', ballot, attempt, prev, through, chosen, chosenChain }
+  const syncChain = chainAt(state.tail, syncPoint)
+  const adoptedLast = adopted.last
+  return {
+    kind: 'accept-sync',
+    ballot,
+    attempt,
+    syncPoint,
+    syncChain,
+    adoptedLast,
+    prev,
+    through,
+    chosen,
+    chosenChain,
+  }
+}
+
+/** Tells the chosen index alone when nothing in flight will bring it. */
+export function sendChosen(state: State, peer: Peer, effects: Effects): void {
+  const { leadership, floor: chosen, floorChain: chosenChain } = state
+  if (leadership === null || !peer.up || peer.phase !== 'streaming') return
+  if (!isVoter(peer.role) || peer.inflight.length > 0 || peer.chosenSent >= chosen) return
+  peer.chosenSent = chosen
+  send(effects, peer.id, { kind: 'chosen', ballot: leadership.ballot, chosen, chosenChain })
+}
