@@ -15,7 +15,7 @@ export interface ThreadTime {
 }
 
 export interface Runner {
-  /** One bounded pass over all stages of the thread; returns work done. */
+  /** One bounded pass over all stages; returns work done: 0 only if it left nothing undone. */
   readonly cycle: () => number
   readonly bell: Bell
   readonly halted: () => boolean
@@ -72,7 +72,7 @@ function spin(cycle: () => number, spinCount: number): boolean {
   return false
 }
 
-/** Starts the loop on the calling thread's event loop and returns at once. */
+/** Starts the loop on the calling thread's event loop; the first cycle is in its next turn. */
 export function runAsync(runner: AsyncRunner): AsyncRun {
   assertBounds(runner.cyclesPerTurnMax, runner.timeoutMs)
   assert(runner.cyclesPerTurnMax > 0, 'a turn has a cycle')
@@ -97,6 +97,7 @@ interface AsyncState {
 
 async function loop(runner: AsyncRunner, state: AsyncState): Promise<void> {
   const { bell, halted } = runner
+  await nextTurn() // so that `cycle` may use what runAsync returns
   const clock = startClock(runner)
   while (!state.stopped && !halted()) {
     if (turn(runner, state)) {
