@@ -257,8 +257,27 @@ const ROWS: Rows<XPaxosMessage> = {
       through: words[at + 2]! as LogIndex,
     }),
   },
-  reject: {
+  'sync-taken': {
     code: 11,
+    fields: [
+      ['ballot', BALLOT],
+      ['attempt', NUMBER],
+      ['through', NUMBER],
+    ],
+    encode: (message, words, at) => {
+      words[at] = message.ballot
+      words[at + 1] = message.attempt
+      words[at + 2] = message.through
+    },
+    decode: (words, at) => ({
+      kind: 'sync-taken',
+      ballot: words[at]! as Ballot,
+      attempt: words[at + 1]!,
+      through: words[at + 2]! as LogIndex,
+    }),
+  },
+  reject: {
+    code: 12,
     fields: [
       ['ballot', BALLOT],
       ['attempt', NUMBER],
@@ -280,7 +299,7 @@ const ROWS: Rows<XPaxosMessage> = {
     }),
   },
   chosen: {
-    code: 12,
+    code: 13,
     fields: [
       ['ballot', BALLOT],
       ['chosen', NUMBER],
@@ -299,7 +318,7 @@ const ROWS: Rows<XPaxosMessage> = {
     }),
   },
   learn: {
-    code: 13,
+    code: 14,
     fields: [
       ['attempt', NUMBER],
       ['prev', NUMBER],
@@ -321,7 +340,7 @@ const ROWS: Rows<XPaxosMessage> = {
     }),
   },
   learned: {
-    code: 14,
+    code: 15,
     fields: [
       ['attempt', NUMBER],
       ['through', NUMBER],

@@ -277,6 +277,10 @@ export function chainAfter(bytes: Uint8Array, base: number, previousChain: numbe
   return chainStep(previousChain, crc32(rest, head))
 }
 
+/** Writes kind and fields alone: an order to the WAL stage is an envelope in the making. */
+export const writeRecord = (record: WalRecord, words: Float64Array, base: number): void =>
+  TABLE.encode(record, words, base)
+
 /** The record of an envelope that decodeEnvelope called 'ok'. */
 export const recordOf = (words: Float64Array, base: number): WalRecord => TABLE.decode(words, base)
 
