@@ -2,16 +2,16 @@
  * The batch frame: consecutive entries handled as one, byte for byte the same in the ring, in the
  * WAL, on the wire and at the appliers. Ruler and reasons: docs/wire.md.
  *
- *     bytes 0      2    3     4      6      8      12     16      24     32         40          48
- *           +------+----+-----+------+------+------+------+-------+------+----------+-----------+
- *           | 'XP' | v1 | kind| flags| group| body | count| ballot| first| clientId | client    |
- *           | u16  | u8 | u8  | u16  | u16 0| u32  | u32  | u64   | u64  | u64      | sequence  |
- *           +------+----+-----+------+------+------+------+-------+------+----------+-----------+
- *     bytes 48         56         60           64                        64 + body     multiple of 64
- *           +----------+----------+------------+---------------------------+----------------+
- *           | reserved | crc32 of | crc32 of   | entries: [client id, seq] | padding,       |
- *           | 0        | the body | bytes 0-59 | u32 length, payload, pad4 | zero           |
- *           +----------+----------+------------+---------------------------+----------------+
+ *     0      2    3     4      6      8      12     16      24     32        40
+ *     +------+----+-----+------+------+------+------+-------+------+---------+-----------+
+ *     | 'XP' | v1 | kind| flags| group| body | count| ballot| first| client  | client    |
+ *     | u16  | u8 | u8  | u16  | u16 0| u32  | u32  | u64   | u64  | id u64  | seq. u64  |
+ *     +------+----+-----+------+------+------+------+-------+------+---------+-----------+
+ *     48         56         60           64                        64 + body    multiple of 64
+ *     +----------+----------+------------+---------------------------+---------------+
+ *     | reserved | crc32 of | crc32 of   | entries: [client id, seq] | padding,      |
+ *     | u64 0    | the body | bytes 0-59 | u32 length, payload, pad4 | zero          |
+ *     +----------+----------+------------+---------------------------+---------------+
  *
  * Invariants: little-endian; a 64-bit integer is two u32 and stays <= 2^53 - 1; every byte is
  * covered by a checksum or must be zero, so that the bytes of a frame are a function of its content.
@@ -262,6 +262,16 @@ export function checkFrame(
   if (crc32(bytes.subarray(body, bodyEnd)) !== out.bodyCrc) return 'body-crc'
   for (let i = bodyEnd; i < end; i++) if (bytes[i] !== 0) return 'padding'
   return 'ok'
+}
+
+/** Checksum of the body bytes as they are now, of a frame whose header was read. */
+export function bodyCrcAt(
+  bytes: Uint8Array,
+  offset: number,
+  header: Readonly<Pick<FrameHeader, 'bodySizeBytes'>>,
+): number {
+  const body = offset + FRAME_HEADER_SIZE_BYTES
+  return crc32(bytes.subarray(body, body + header.bodySizeBytes))
 }
 
 /** Checks the header alone and fills `out`; the frame may end behind `limit`. */

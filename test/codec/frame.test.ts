@@ -1,4 +1,4 @@
-/** The batch frame: round trips, every refusal, every truncation, every flipped bit, golden bytes. */
+/** The batch frame: round trips, every refusal, every cut, every flipped bit, golden bytes. */
 import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -309,6 +309,7 @@ test.each<[name: string, want: string, count: number, sample: Sample, at: number
   ['the largest length', 'entry-length', 0, SMALL, 64, 0xffff_ffff],
   ['a length that leaves no room for the rest', 'entry-length', 1, SMALL, 64, 20],
   ['a length that swallows the next entry', 'entry-length', 2, SMALL, 64, 8],
+  ['a last length one word beyond the body', 'entry-length', 2, SMALL, 76, 12],
   ['bytes behind the last entry', 'entry-trailing', 3, SMALL, 76, 0],
   ['bytes between entries', 'entry-padding', 0, SMALL, 64, 2],
   ['a client id of 2^53', 'entry-number', 0, SESSIONS, 68, 0x200000],

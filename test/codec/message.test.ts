@@ -9,7 +9,7 @@ import { xpaxosCodec } from '../../src/codec/message.ts'
 import type { BasicPaxosMessage } from '../../src/core/basic-paxos/messages.ts'
 import type { XPaxosMessage } from '../../src/core/xpaxos/messages.ts'
 
-/** Type letters: b ballot, n number, c chain, C chain or -1. The checker wants every kind, field. */
+/** Type letters: b ballot, n number, c chain, C chain or -1. tsc wants every kind and field. */
 type Letter = 'b' | 'n' | 'c' | 'C'
 type Shapes<M extends { readonly kind: string }> = {
   readonly [K in M['kind']]: Readonly<
