@@ -1,0 +1,221 @@
+/**
+ * Segment files: their names, their header, and how one is made ready ahead of its use.
+ *
+ *     bytes 0        128          2048    2080          4096                          sizeBytes
+ *           +--------+------------+-------+-------------+---------------------------+
+ *           | header | zero       | mark  | zero        | records, then zeros or    |
+ *           |        |            |       |             | records of an older life  |
+ *           +--------+------------+-------+-------------+---------------------------+
+ *
+ *     header, 16 doubles:  0 magic | 1 segment | 2 identity hash | 3 sizeBytes | 4 lsn before |
+ *       5 record chain before | 6 synced lsn | 7 promised | 8 acceptedBallot | 9 last | 10 chain at
+ *       last | 11 floor | 12 chain at floor | 13 newest metadata lsn | 14 zero | 15 crc32 of 0-119
+ *     mark, 4 doubles:     0 magic | 1 segment | 2 synced lsn | 3 crc32 of bytes 0-23
+ *
+ * Header and mark lie in a sector each, so that a power cut leaves the old one or the new one. A
+ * file is named before it is begun: until its header names its own number it is a spare.
+ * The header repeats the state at its start, so that older segments can be trimmed.
+ */
+import { assert } from '../base/assert.ts'
+import { type Storage, type StorageFile, joinPath } from '../base/storage.ts'
+import type { Ballot, LogIndex, Lsn } from '../core/ids.ts'
+import { checksumOf } from './identity.ts'
+import type { FoldStart } from './fold.ts'
+
+export const SEGMENT_HEADER_SIZE_BYTES = 4096
+export const FILL_STEP_BYTES = 2 ** 20
+
+const MARK_OFFSET = 2048
+const CELL_SIZE_BYTES = 128
+const MARK_SIZE_BYTES = 32
+const HEADER_MAGIC = 0x58505701 // 'XPW' and the version of the format
+const MARK_MAGIC = 0x58504d01
+const HEADER_CRC = 15
+const MARK_CRC = 3
+const SYNC_EVERY_STEPS = 4
+const ZEROS = new Uint8Array(FILL_STEP_BYTES)
+
+/** A segment file that is in use. */
+export interface Segment {
+  readonly number: number
+  readonly path: string
+  readonly file: StorageFile
+  readonly sizeBytes: number
+  /** Behind the last record that was queued or found. */
+  tail: number
+  /** Its header is on the disk: older segments may go. */
+  headerSynced: boolean
+}
+
+export interface SegmentHeader extends FoldStart {
+  readonly segment: number
+  readonly identityHash: number
+  readonly sizeBytes: number
+  /** Chain value of the record before the first one of the segment. */
+  readonly recordChain: number
+  readonly synced: Lsn
+}
+
+const HEX_DIGITS = 16
+const NAME = /^(wal|spare)-([0-9a-f]{16})\.seg$/
+
+const hex = (number: number): string => number.toString(16).padStart(HEX_DIGITS, '0')
+export const segmentPath = (dir: string, number: number): string =>
+  joinPath(dir, `wal-${hex(number)}.seg`)
+export const sparePath = (dir: string, number: number): string =>
+  joinPath(dir, `spare-${hex(number)}.seg`)
+
+/** Segment or spare numbers among the names of a directory, ascending. */
+export const numbersOf = (names: readonly string[], kind: 'wal' | 'spare'): number[] =>
+  names
+    .map((name) => NAME.exec(name))
+    .filter((match) => match?.[1] === kind)
+    .map((match) => Number.parseInt(match![2]!, 16))
+    .sort((a, b) => a - b)
+
+export function encodeHeader(header: SegmentHeader): Uint8Array {
+  const words = new Float64Array(CELL_SIZE_BYTES / 8)
+  words[0] = HEADER_MAGIC
+  words[1] = header.segment
+  words[2] = header.identityHash
+  words[3] = header.sizeBytes
+  words[4] = header.lsn
+  words[5] = header.recordChain
+  words[6] = header.synced
+  words[7] = header.promised
+  words[8] = header.acceptedBallot
+  words[9] = header.last
+  words[10] = header.lastChain
+  words[11] = header.floor
+  words[12] = header.floorChain
+  words[13] = header.metadataLsn
+  return seal(words, HEADER_CRC)
+}
+
+/** The header of segment `number`; null: none, of another number, of another node, or damaged. */
+export function readHeader(
+  storage: Storage,
+  file: StorageFile,
+  number: number,
+  identityHash: number,
+): SegmentHeader | null {
+  const words = readWords(storage, file, 0, CELL_SIZE_BYTES, HEADER_CRC)
+  if (words?.[0] !== HEADER_MAGIC || words[1] !== number || words[2] !== identityHash) return null
+  return {
+    segment: number,
+    identityHash,
+    sizeBytes: words[3]!,
+    lsn: words[4]! as Lsn,
+    recordChain: words[5]!,
+    synced: words[6]! as Lsn,
+    promised: words[7]! as Ballot,
+    acceptedBallot: words[8]! as Ballot,
+    last: words[9]! as LogIndex,
+    lastChain: words[10]!,
+    floor: words[11]! as LogIndex,
+    floorChain: words[12]!,
+    metadataLsn: words[13]! as Lsn,
+  }
+}
+
+/** Says outside of any record how far the disk was synced; not synced itself. */
+export function writeMark(storage: Storage, segment: Segment, synced: Lsn): void {
+  const words = Float64Array.of(MARK_MAGIC, segment.number, synced, 0)
+  storage.pwrite(segment.file, seal(words, MARK_CRC), MARK_OFFSET)
+}
+
+/** 0: no mark of this life of the file. */
+export function readMark(storage: Storage, file: StorageFile, number: number): Lsn {
+  const words = readWords(storage, file, MARK_OFFSET, MARK_SIZE_BYTES, MARK_CRC)
+  return (words?.[0] === MARK_MAGIC && words[1] === number ? words[2]! : 0) as Lsn
+}
+
+function seal(words: Float64Array, crcWord: number): Uint8Array {
+  const bytes = new Uint8Array(words.buffer)
+  words[crcWord] = checksumOf(bytes.subarray(0, 8 * crcWord))
+  return bytes
+}
+
+function readWords(
+  storage: Storage,
+  file: StorageFile,
+  offset: number,
+  sizeBytes: number,
+  crcWord: number,
+): Float64Array | null {
+  const bytes = new Uint8Array(sizeBytes)
+  if (storage.pread(file, bytes, offset) < sizeBytes) return null
+  const words = new Float64Array(bytes.buffer)
+  return words[crcWord] === checksumOf(bytes.subarray(0, 8 * crcWord)) ? words : null
+}
+
+/** The next segment while it is made ready: zero-filled, synced, named. */
+export interface NextSegment {
+  readonly number: number
+  readonly path: string
+  readonly file: StorageFile
+  readonly sizeBytes: number
+  filled: number
+  ready: boolean
+}
+
+/** Takes a spare under the new number, or creates a file that fillNext must still fill. */
+export function startNext(
+  storage: Storage,
+  dir: string,
+  number: number,
+  sizeBytes: number,
+  spare: number | null,
+): NextSegment {
+  const path = segmentPath(dir, number)
+  if (spare === null) {
+    return { number, path, file: storage.create(path), sizeBytes, filled: 0, ready: false }
+  }
+  // The old name must be gone for good before a new header goes into the file: a crash would show
+  // the old segment's name over the new segment's bytes. The caller has synced that (see trim).
+  storage.rename(sparePath(dir, spare), path)
+  const file = storage.open(path, 'write')
+  const filled = storage.sizeOf(file) === sizeBytes ? sizeBytes : 0
+  return { number, path, file, sizeBytes, filled, ready: false }
+}
+
+/**
+ * One bounded step: a stretch of zeros, or the last sync. Zeros, not a hole: a sync of a write into
+ * blocks that were never written must also sync the file's map of blocks.
+ */
+export function fillNext(
+  storage: Storage,
+  dir: string,
+  next: NextSegment,
+  stepBytes: number,
+  sync: boolean,
+): void {
+  assert(!next.ready, 'a ready segment needs no step')
+  let left = stepBytes
+  while (left > 0 && next.filled < next.sizeBytes) {
+    const size = Math.min(left, FILL_STEP_BYTES, next.sizeBytes - next.filled)
+    storage.pwrite(next.file, ZEROS.subarray(0, size), next.filled)
+    next.filled += size
+    left -= size
+    const steps = Math.floor(next.filled / FILL_STEP_BYTES)
+    if (sync && steps % SYNC_EVERY_STEPS === 0) storage.datasync(next.file)
+  }
+  if (next.filled < next.sizeBytes) return
+  if (sync) {
+    storage.datasync(next.file)
+    storage.syncDir(dir)
+  }
+  next.ready = true
+}
+
+/** Overwrites with zeros what is not zero yet in [from, to). */
+export function zeroRange(storage: Storage, file: StorageFile, from: number, to: number): void {
+  const found = new Uint8Array(FILL_STEP_BYTES)
+  for (let at = from; at < to; at += FILL_STEP_BYTES) {
+    const size = Math.min(FILL_STEP_BYTES, to - at)
+    const read = storage.pread(file, found.subarray(0, size), at)
+    const isZero =
+      read === size && Buffer.compare(found.subarray(0, size), ZEROS.subarray(0, size)) === 0
+    if (!isZero) storage.pwrite(file, ZEROS.subarray(0, size), at)
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * Frames and records for the tests of the WAL: a seeded payload per index, so that what comes back
+ * can be checked byte for byte without keeping it.
+ */
+import {
+  FRAME_KIND,
+  createFrameHeader,
+  checkFrame,
+  entrySizeOf,
+  frameSizeOf,
+  stampFrame,
+  writeEntry,
+  writeFrameHeader,
+  FRAME_HEADER_SIZE_BYTES,
+} from '../../src/codec/frame.ts'
+import type { Ballot, LogIndex } from '../../src/core/ids.ts'
+import type { ReadFrame } from '../../src/wal/scan.ts'
+
+/** One frame of `count` entries, each filled from (ballot, index). */
+export function frameOf(
+  ballot: number,
+  first: number,
+  count: number,
+  payloadSizeBytes: number,
+): Uint8Array {
+  const bodySizeBytes = count * entrySizeOf(payloadSizeBytes)
+  const bytes = new Uint8Array(frameSizeOf(bodySizeBytes))
+  const view = new DataView(bytes.buffer)
+  const kind = FRAME_KIND.entries
+  // prettier-ignore
+  writeFrameHeader(view, 0, { kind, flags: 0, bodySizeBytes, count, clientId: 7, clientSequence: first })
+  let offset = FRAME_HEADER_SIZE_BYTES
+  for (let i = 0; i < count; i++) {
+    const payload = new Uint8Array(payloadSizeBytes).fill((ballot * 31 + (first + i) * 7) & 255)
+    offset = writeEntry(bytes, view, offset, payload)
+  }
+  stampFrame(bytes, view, 0, ballot as Ballot, first as LogIndex)
+  return bytes
+}
+
+export interface PackedFrames {
+  readonly bytes: Uint8Array
+  readonly offset: number
+  readonly sizeBytes: number
+  readonly frames: readonly ReadFrame[]
+}
+
+/** Puts frames one behind the other, as in a ring, at an offset that is not 0. */
+export function pack(frames: readonly Uint8Array[]): PackedFrames {
+  const offset = 64
+  const sizeBytes = frames.reduce((sum, frame) => sum + frame.length, 0)
+  const bytes = new Uint8Array(new SharedArrayBuffer(offset + sizeBytes))
+  let at = offset
+  for (const frame of frames) {
+    bytes.set(frame, at)
+    at += frame.length
+  }
+  return { bytes, offset, sizeBytes, frames: framesOf(bytes.subarray(offset)) }
+}
+
+/** The frames in some bytes, by the codec alone. */
+export function framesOf(bytes: Uint8Array): ReadFrame[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const header = createFrameHeader()
+  const found: ReadFrame[] = []
+  for (let offset = 0; offset < bytes.length; offset += header.sizeBytes) {
+    const check = checkFrame(bytes, view, offset, bytes.length, header)
+    if (check !== 'ok') throw new Error(`frame at ${offset}: ${check}`)
+    const { first, count, ballot, sizeBytes, headerCrc } = header
+    found.push({ first, count, ballot, sizeBytes, headerCrc, offset })
+  }
+  return found
+}
