@@ -14,7 +14,7 @@
  *     +----------+----------+------------+---------------------------+---------------+
  *
  * Invariants: little-endian; a 64-bit integer is two u32 and stays <= 2^53 - 1; every byte is
- * covered by a checksum or must be zero, so that the bytes of a frame are a function of its content.
+ * under a checksum or must be zero, so that the bytes of a frame are a function of its content.
  *
  * Runs in every thread that makes, checks or walks frames. `bytes` and `view` must cover the same
  * memory from the same byte on; offsets count from there. Nothing here throws on bad bytes, and
@@ -24,6 +24,7 @@
 import { crc32 } from 'node:zlib'
 import { assert } from '../base/assert.ts'
 import type { Ballot, LogIndex } from '../core/ids.ts'
+import { readU53, writeU53 } from './u53.ts'
 
 export const FRAME_HEADER_SIZE_BYTES = 64
 export const FRAME_ALIGN_BYTES = 64
@@ -44,8 +45,6 @@ const FLAGS_KNOWN = FRAME_FLAG_SESSIONS
 const MAGIC = 0x5058 // 'X', 'P' in memory order
 const ENTRY_LENGTH_SIZE_BYTES = 4
 const ENTRY_SESSION_SIZE_BYTES = 16
-const HIGH_LIMIT = 0x200000 // 2^53 / 2^32
-const WORD = 0x1_0000_0000
 
 const AT_VERSION = 2
 const AT_KIND = 3
@@ -394,15 +393,3 @@ const isSessions = (flags: number): boolean => (flags & FRAME_FLAG_SESSIONS) !==
 
 /** Not by masks: sizes come from u32 fields and must not turn negative. */
 const roundUp = (size: number, to: number): number => Math.ceil(size / to) * to
-
-function writeU53(view: DataView, offset: number, value: number): void {
-  assert(Number.isSafeInteger(value) && value >= 0, 'a 64-bit field stays within 2^53 - 1')
-  view.setUint32(offset, value % WORD, true)
-  view.setUint32(offset + 4, Math.floor(value / WORD), true)
-}
-
-/** @returns -1 for a number beyond 2^53 - 1 */
-function readU53(view: DataView, offset: number): number {
-  const high = view.getUint32(offset + 4, true)
-  return high < HIGH_LIMIT ? high * WORD + view.getUint32(offset, true) : -1
-}
