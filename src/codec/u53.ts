@@ -1,6 +1,6 @@
 /**
- * 64-bit integers of the formats: two u32, low half first, never a BigInt. Invariant: 0 .. 2^53 - 1,
- * so that each is exact as a number. Pure; runs in any thread.
+ * 64-bit integers of the formats: two u32, low half first, never a BigInt. Invariant: each is in
+ * 0 .. 2^53 - 1, hence exact as a number. Pure; runs in any thread.
  */
 import { assert } from '../base/assert.ts'
 
