@@ -1,0 +1,91 @@
+/**
+ * Relations between options, each refusal one line that names every flag it depends on: options.ts
+ * drops a line about a flag whose own value was refused already. Pure.
+ */
+import { flagOf } from './option-table.ts'
+import type {
+  BenchConfig,
+  EngineConfig,
+  EngineConfigGiven,
+  EngineName,
+  LoadConfig,
+} from './types.ts'
+
+export const ONLY_BASIC = '--proposers: only basic-paxos has more than one proposer'
+
+export function checkLoad(load: LoadConfig, problems: string[]): void {
+  checkRoles(load, problems)
+  const { inflight, clients, jitterMs, rttMs, keep, durability } = load
+  if (typeof inflight === 'number' && inflight < clients)
+    problems.push(
+      `--inflight: want at least one entry a client (--clients ${clients}), not ${inflight}`,
+    )
+  if (jitterMs > rttMs) problems.push(`--jitter-ms: want at most --rtt-ms (${rttMs})`)
+  if (keep && durability === 'none') problems.push('--keep: --durability none has no files to keep')
+  checkTimes(load, problems)
+}
+
+function checkRoles({ nodes, roles }: LoadConfig, problems: string[]): void {
+  if (roles.length !== nodes)
+    problems.push(`--roles: want one role for each node (--nodes ${nodes}), not ${roles.length}`)
+  if (roles[0] !== 'leader') problems.push('--roles: the first node is the leader')
+  if (roles.slice(1).includes('leader')) problems.push('--roles: only the first node is leader')
+  if (!roles.some((role) => role !== 'logger'))
+    problems.push('--roles: want at least one voter that keeps data (leader or follower)')
+  const loggers = roles.filter((role) => role === 'logger').length
+  const loggersMax = Math.floor(roles.length / 2)
+  if (loggers > loggersMax)
+    problems.push(
+      `--roles: at most ${loggersMax} loggers of ${roles.length} nodes: never a quorum alone`,
+    )
+}
+
+function checkTimes(
+  { killLeaderAfter, killNode, warmup, duration, nodes }: LoadConfig,
+  to: string[],
+) {
+  const endS = warmup + duration
+  const late = `want less than --warmup + --duration (${endS} s), the end of a trial`
+  if (killLeaderAfter !== null && killLeaderAfter >= endS) to.push(`--kill-leader-after: ${late}`)
+  if (killNode === null) return
+  if (killNode.atS >= endS) to.push(`--kill-node: ${late}`)
+  if (killNode.node > nodes) to.push(`--kill-node: there are nodes 1 to ${nodes} (--nodes)`)
+}
+
+export function checkKills(engine: EngineName, load: LoadConfig, problems: string[]): void {
+  if (load.killLeaderAfter === null) return
+  if (engine === 'basic-paxos' || engine === 'limit')
+    problems.push(`--kill-leader-after: ${engine} elects no leader`)
+  const heirs = load.roles.slice(1).filter((role) => role !== 'logger').length
+  if (load.nodes < 3 || heirs === 0)
+    problems.push('--kill-leader-after: want --nodes 3 or more, and a follower that can lead')
+}
+
+/** A single benchmark refuses what its engine would ignore. */
+export function checkEngine(
+  engine: EngineName,
+  load: LoadConfig,
+  given: EngineConfigGiven,
+  defaults: EngineConfig,
+  problems: string[],
+): void {
+  checkKills(engine, load, problems)
+  if (engine !== 'basic-paxos') {
+    if ((given.proposers ?? 1) > 1) problems.push(ONLY_BASIC)
+    return
+  }
+  for (const key of ['batchMaxBytes', 'batchMaxEntries', 'batchLingerUs', 'pipelineDepth'] as const)
+    if ((given[key] ?? defaults[key]) !== defaults[key])
+      problems.push(`${flagOf(key)}: in basic-paxos every value is an instance of its own`)
+}
+
+export function checkSizes(config: BenchConfig, problems: string[]): void {
+  const { payload, batchMaxBytes, windowMaxBytes, proposers, roles } = config
+  if (payload > batchMaxBytes)
+    problems.push(`--payload: want at most --batch-max-bytes (${batchMaxBytes})`)
+  if (windowMaxBytes < batchMaxBytes)
+    problems.push(`--window-max-bytes: want at least --batch-max-bytes (${batchMaxBytes})`)
+  const dataNodes = roles.filter((role) => role !== 'logger').length
+  if (proposers > dataNodes)
+    problems.push(`--proposers: want at most the ${dataNodes} nodes that keep data`)
+}

@@ -1,0 +1,118 @@
+#!/usr/bin/env node
+/**
+ * The command line: arguments to configurations, results to output, outcomes to exit statuses.
+ * Exit status: 0 done; 1 what was measured failed or broke a promise; 2 bad usage, nothing
+ * written; 130 interrupted. Bodies of commands are imported when they run, so that no command
+ * loads what another needs. Results go to stdout, all else to stderr.
+ */
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError, Option as Flag } from 'commander'
+import {
+  type CommandName,
+  COMMANDS,
+  flagOf,
+  MISSING_COMMANDS,
+  type Option,
+  optionsOf,
+  rangeOf,
+} from '../../native-free-bench/option-table.ts'
+import { packageVersion } from '../../native-free-bench/environment.ts'
+import { type Exit, EXIT, exitOf, UsageError } from './exit.ts'
+
+const SUMMARIES: Record<CommandName, string> = {
+  bench: 'measure one engine under one load',
+  compare: 'measure several engines side by side',
+  suite: 'run the micro-benchmarks and a comparison of a minute; write results/',
+}
+
+/** Runs one command line; the exit status. */
+export async function main(args: readonly string[]): Promise<Exit> {
+  let exit: Exit = EXIT.done
+  const program = programOf((status) => {
+    exit = status
+  })
+  try {
+    await program.parseAsync([...args], { from: 'user' })
+    return exit
+  } catch (error) {
+    // The parser has printed its line already.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.badUsage
+    return exitOf(error, (line) => process.stderr.write(`${line}\n`))
+  }
+}
+
+function programOf(onExit: (exit: Exit) => void): Command {
+  const program = new Command('xpaxos')
+  program
+    .description('A replication engine: batched, pipelined, unique-proposer Multi-Paxos.')
+    .version(packageVersion(), '--version', 'print the version')
+    .helpOption('--help', 'print this help')
+    .addHelpText('after', `\nNot available yet: ${MISSING_COMMANDS.join(', ')}`)
+    .exitOverride()
+  for (const name of COMMANDS) addCommand(program, name, onExit)
+  for (const name of MISSING_COMMANDS) addMissing(program, name)
+  return program
+}
+
+function addCommand(program: Command, name: CommandName, onExit: (exit: Exit) => void): void {
+  const command = program
+    .command(name)
+    .description(SUMMARIES[name])
+    .helpOption('--help', 'print this help')
+    .allowUnknownOption() // refused below, together with every other problem
+    .allowExcessArguments()
+  for (const [key, option] of optionsOf(name)) command.addOption(flagFor(name, key, option))
+  command.action(async () => {
+    const flags: Readonly<Record<string, unknown>> = command.opts()
+    const problems = unknownOf(command.args)
+    const { runCommand } = await import('./commands.ts')
+    onExit(await runCommand(name, { flags, file: configFileOf(flags, problems) }, problems))
+  })
+}
+
+/** Values are optional to the parser, so that a missing one is refused with the others. */
+function flagFor(name: CommandName, key: string, option: Option): Flag {
+  const isSwitch = option.kind === 'flag'
+  const fallback = option.fallbacks?.[name] ?? option.fallback
+  const range = isSwitch || option.kind === 'text' ? '' : `${rangeOf(option)}; `
+  const shown = isSwitch || fallback === undefined ? '' : ` (default ${fallback})`
+  const flag = new Flag(
+    isSwitch ? flagOf(key) : `${flagOf(key)} [${option.unit ?? 'value'}]`,
+    `${range}${option.why}${shown}`,
+  )
+  return option.isMissing === true ? flag.hideHelp() : flag
+}
+
+function addMissing(program: Command, name: string): void {
+  program
+    .command(name, { hidden: true })
+    .helpOption(false)
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .action(() => {
+      throw new UsageError([`xpaxos ${name}: not available yet`])
+    })
+}
+
+/** What the parser left over; a value that follows an unknown option is taken as its own. */
+function unknownOf(args: readonly string[]): string[] {
+  return args.flatMap((arg, i) => {
+    if (arg.startsWith('-')) return [`${arg.replace(/=.*/, '')}: no such option`]
+    return i > 0 && args[i - 1]!.startsWith('-') ? [] : [`${arg}: unexpected argument`]
+  })
+}
+
+function configFileOf(flags: Readonly<Record<string, unknown>>, problems: string[]): unknown {
+  const path = flags['config']
+  if (typeof path !== 'string') return undefined
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as unknown
+  } catch (error) {
+    const isSyntax = error instanceof SyntaxError
+    problems.push(`--config: ${isSyntax ? 'not JSON' : `cannot read ${path}`}`)
+    return undefined
+  }
+}
+
+// Imported by tests, run as a program: links in bin folders resolve to this file.
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2))

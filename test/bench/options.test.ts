@@ -1,0 +1,203 @@
+import { expect, test } from 'vitest'
+import { optionsOf } from '../../native-free-bench/option-table.ts'
+import { parseBench, parseCompare, rowsOf } from '../../native-free-bench/options.ts'
+import { benchOf, compareOf } from './report-fixtures.ts'
+
+type Flags = Readonly<Record<string, unknown>>
+
+const KEYS_OF_THE_COMMAND_LINE = ['config', 'json', 'progress']
+
+test('defaults are those of the contract', () => {
+  const { config } = parseBench({ flags: {} })
+  expect(config).toEqual({
+    engine: 'xpaxos',
+    nodes: 3,
+    roles: ['leader', 'follower', 'follower'],
+    transport: 'memory',
+    durability: 'fsync',
+    payload: 16,
+    inflight: 65_536,
+    rate: null,
+    clients: 1,
+    api: 'writer',
+    duration: 5,
+    warmup: 1,
+    trials: 1,
+    batchMaxBytes: 1_048_576,
+    batchMaxEntries: 0,
+    batchLingerUs: 0,
+    pipelineDepth: 8,
+    windowMaxBytes: 8_388_608,
+    proposers: 1,
+    layout: 'auto',
+    rttMs: 0,
+    jitterMs: 0,
+    bandwidthMbps: 0,
+    stateMachine: 'hash',
+    killLeaderAfter: null,
+    killNode: null,
+    seed: 1,
+    dataDir: null,
+    keep: false,
+    allowTmpfs: false,
+  })
+})
+
+test('every available option of bench is a field of its configuration', () => {
+  const { config } = parseBench({ flags: {} })
+  const keys = optionsOf('bench')
+    .filter(([key, option]) => !option.isMissing && !KEYS_OF_THE_COMMAND_LINE.includes(key))
+    .map(([key]) => key)
+  expect(Object.keys(config!).sort()).toEqual(keys.sort())
+})
+
+test.each<[name: string, flags: Flags, want: Flags]>([
+  ['multi-paxos', { engine: 'multi-paxos' }, { batchMaxEntries: 1, pipelineDepth: 1 }],
+  [
+    'multi-paxos asked for batches of bytes',
+    { engine: 'multi-paxos', batchMaxBytes: '4096' },
+    { batchMaxEntries: 0, batchMaxBytes: 4096, pipelineDepth: 1 },
+  ],
+  ['basic-paxos', { engine: 'basic-paxos' }, { batchMaxEntries: 1, pipelineDepth: 1 }],
+  ['limit', { engine: 'limit' }, { batchMaxEntries: 0, pipelineDepth: 8 }],
+  ['an open loop', { rate: '1e6' }, { rate: 1_000_000, inflight: null }],
+  ['the best inflight', { inflight: 'best' }, { inflight: 'best' }],
+  ['a kill by name', { killNode: 'n2@3.5' }, { killNode: { node: 2, atS: 3.5 } }],
+  ['roles', { roles: 'leader,follower,logger' }, { roles: ['leader', 'follower', 'logger'] }],
+])('resolves %s', (_name, flags, want) => {
+  expect(parseBench({ flags }).config).toMatchObject(want)
+})
+
+test.each<[flags: Flags, want: string]>([
+  [{ engine: 'raft' }, '--engine: want one of xpaxos, multi-paxos, basic-paxos, limit, not raft'],
+  [{ nodes: '10' }, '--nodes: want an integer in [1, 9], not 10'],
+  [{ nodes: '2.5' }, '--nodes: want an integer in [1, 9], not 2.5'],
+  [{ payload: '0' }, '--payload: want an integer in [1, 1048576] bytes, not 0'],
+  [{ payload: '0x10' }, '--payload: want an integer in [1, 1048576] bytes, not 0x10'],
+  [{ payload: '' }, '--payload: want an integer in [1, 1048576] bytes, not ""'],
+  [{ payload: true }, '--payload: want an integer in [1, 1048576] bytes, not nothing'],
+  [{ duration: '0' }, '--duration: want a number in [0.05, 604800] s, not 0'],
+  [{ duration: 'Infinity' }, '--duration: want a number in [0.05, 604800] s, not Infinity'],
+  [{ inflight: 'most' }, '--inflight: want an integer in [1, 4194304] entries, or best, not most'],
+  [{ roles: 'leader,king,follower' }, '--roles: want a list like leader,follower of leader'],
+  [{ roles: 'leader,follower' }, '--roles: want one role for each node (--nodes 3), not 2'],
+  [{ roles: 'follower,follower,follower' }, '--roles: the first node is the leader'],
+  [{ roles: 'leader,leader,follower' }, '--roles: only the first node is leader'],
+  [{ roles: 'leader,logger,logger' }, '--roles: at most 1 loggers of 3 nodes'],
+  [{ killNode: '2' }, '--kill-node: want ID@S: a node number and seconds, like 2@3, not 2'],
+  [{ killNode: '4@1' }, '--kill-node: there are nodes 1 to 3 (--nodes)'],
+  [{ killNode: '2@6' }, '--kill-node: want less than --warmup + --duration (6 s)'],
+  [{ killLeaderAfter: '9' }, '--kill-leader-after: want less than --warmup + --duration (6 s)'],
+  [{ killLeaderAfter: '1', engine: 'limit' }, '--kill-leader-after: limit elects no leader'],
+  [
+    { killLeaderAfter: '1', nodes: '2' },
+    '--kill-leader-after: want --nodes 3 or more, and a follower that can lead',
+  ],
+  [{ inflight: '1', rate: '5' }, '--inflight and --rate: one or the other'],
+  [{ inflight: '1', clients: '2' }, '--inflight: want at least one entry a client (--clients 2)'],
+  [{ jitterMs: '1' }, '--jitter-ms: want at most --rtt-ms (0)'],
+  [{ keep: true, durability: 'none' }, '--keep: --durability none has no files to keep'],
+  [{ proposers: '2' }, '--proposers: only basic-paxos has more than one proposer'],
+  [{ proposers: '4', engine: 'basic-paxos' }, '--proposers: want at most the 3 nodes that keep'],
+  [{ pipelineDepth: '2', engine: 'basic-paxos' }, '--pipeline-depth: in basic-paxos every value'],
+  [{ payload: '100', batchMaxBytes: '64' }, '--payload: want at most --batch-max-bytes (64)'],
+  [{ windowMaxBytes: '64' }, '--window-max-bytes: want at least --batch-max-bytes (1048576)'],
+  [{ adaptive: true }, '--adaptive: not available yet'],
+  [{ weights: '9,5,5' }, '--weights: not available yet'],
+  [{ forced: 'n2' }, '--forced: not available yet'],
+  [{ slowDisk: '2:100' }, '--slow-disk: not available yet'],
+  [{ stateMachine: './mine.ts' }, '--state-machine: ./mine.ts: a MODULE is not available yet'],
+  [{ engines: 'xpaxos' }, '--engines: no such option'],
+])('refuses %o in one line', (flags, want) => {
+  const { config, problems } = parseBench({ flags })
+  expect(config).toBeUndefined()
+  expect(problems).toEqual([expect.stringContaining(want)])
+})
+
+test('reports all problems at once, values and relations', () => {
+  const flags = { payload: 'x', weights: '9', roles: 'leader,follower', jitterMs: '5', rate: '-1' }
+  const { problems } = parseBench({ flags })
+  expect(problems.map((line) => line.split(':')[0]).sort()).toEqual(
+    ['--jitter-ms', '--payload', '--rate', '--roles', '--weights'].sort(),
+  )
+})
+
+test('a relation to a refused value is not a second problem', () => {
+  const { problems } = parseBench({ flags: { nodes: 'five', roles: 'leader,follower' } })
+  expect(problems).toHaveLength(1)
+})
+
+test('a flag outranks the config file, and the file outranks the default', () => {
+  const file = { schema: 'xpaxos-config/1', payload: 64, clients: 2, dataDir: 'here' }
+  const { config } = parseBench({ flags: { payload: '32' }, file })
+  expect(config).toMatchObject({ payload: 32, clients: 2, nodes: 3, dataDir: 'here' })
+})
+
+test('an inflight flag outranks the rate of a config file, and the other way round', () => {
+  const withRate = { schema: 'xpaxos-config/1', rate: 5 }
+  const closed = parseBench({ flags: { inflight: '7' }, file: withRate }).config
+  expect(closed).toMatchObject({ inflight: 7, rate: null })
+  const withInflight = { schema: 'xpaxos-config/1', inflight: 7 }
+  const open = parseBench({ flags: { rate: '5' }, file: withInflight }).config
+  expect(open).toMatchObject({ inflight: null, rate: 5 })
+})
+
+test.each<[name: string, file: unknown, want: string]>([
+  ['an array', [], '--config: want a JSON object'],
+  ['another schema', { schema: 'x/1' }, '--config: want "schema": "xpaxos-config/1"'],
+  ['an unknown key', { schema: 'xpaxos-config/1', speed: 1 }, '--config: speed: no such key'],
+  [
+    'a key of another command',
+    { schema: 'xpaxos-config/1', engines: ['limit'] },
+    '--config: engines: not a key of bench',
+  ],
+  ['a key of no result', { schema: 'xpaxos-config/1', json: 'x' }, '--config: json: not a key'],
+  ['a bad value', { schema: 'xpaxos-config/1', nodes: 'x' }, '--nodes: want an integer'],
+])('a config file with %s is refused', (_name, file, want) => {
+  expect(parseBench({ flags: {}, file }).problems).toEqual([expect.stringContaining(want)])
+})
+
+test.each(['xpaxos', 'multi-paxos', 'basic-paxos', 'limit'])(
+  '%s: a result is a config',
+  (engine) => {
+    const { dataDir: _dataDir, ...config } = benchOf({ engine, killNode: '2@1', rate: '1000' })
+    const again = parseBench({ flags: {}, file: { schema: 'xpaxos-config/1', ...config } })
+    expect(again.problems).toEqual([])
+    expect(again.config).toEqual({ ...config, dataDir: null })
+  },
+)
+
+test('compare sweeps by default and resolves each engine by its own defaults', () => {
+  const config = compareOf({ pipelineDepth: '4', proposers: '2' })
+  expect(config).toMatchObject({ inflight: 'best', trials: 5, pipelineDepth: 4, proposers: 2 })
+  const rows = rowsOf(config).map(({ engine, pipelineDepth, batchMaxEntries, proposers }) => [
+    engine,
+    pipelineDepth,
+    batchMaxEntries,
+    proposers,
+  ])
+  expect(rows).toEqual([
+    ['basic-paxos', 1, 1, 2],
+    ['multi-paxos', 4, 1, 1],
+    ['xpaxos', 4, 0, 1],
+    ['limit', 4, 0, 1],
+  ])
+})
+
+test.each<[flags: Flags, want: string]>([
+  [{ ladder: true }, '--ladder: not available yet'],
+  [{ engines: 'xpaxos,xpaxos' }, '--engines: each engine once'],
+  [{ engines: 'xpaxos,raft' }, '--engines: want a list like xpaxos,multi-paxos of xpaxos'],
+  [{ engines: 'xpaxos', proposers: '2' }, '--proposers: only basic-paxos has more than one'],
+  [{ engine: 'xpaxos' }, '--engine: no such option'],
+])('compare refuses %o in one line', (flags, want) => {
+  expect(parseCompare({ flags }).problems).toEqual([expect.stringContaining(want)])
+})
+
+test('the suite takes no load options and runs short interleaved trials', () => {
+  expect(parseCompare({ flags: { payload: '4' } }, 'suite').problems).toEqual([
+    '--payload: no such option',
+  ])
+  const { config } = parseCompare({ flags: { seed: '7' } }, 'suite')
+  expect(config).toMatchObject({ seed: 7, duration: 1, inflight: 'best', durability: 'fsync' })
+})
