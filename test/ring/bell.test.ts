@@ -13,7 +13,7 @@ import {
   waitAsync,
 } from '../../src/ring/bell.ts'
 
-const LONG_MS = 600_000 // longer than any test may take: a wait that ends was woken
+const LONG_MS = 3_000 // counts tell a wake from this timeout
 
 test('a ring between the preparation and the wait keeps the thread awake', () => {
   const bell = openBell(bellMemory())

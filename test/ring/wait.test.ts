@@ -4,7 +4,8 @@ import { AssertionError } from '../../src/base/assert.ts'
 import { bellMemory, bellStatisticsOf, openBell, ring } from '../../src/ring/bell.ts'
 import { type AsyncRunner, type Runner, run, runAsync, threadTime } from '../../src/ring/wait.ts'
 
-const LONG_MS = 600_000
+const LONG_MS = 600_000 // on an event loop: the test's timeout comes first
+const BLOCKED_MS = 3_000 // in Atomics.wait no test timeout comes; counts tell a wake from this
 
 /** A runner whose cycles return `works` in turn and which halts when they are used up. */
 function scripted(
@@ -56,7 +57,7 @@ test('work published and rung during the second poll is not slept on', () => {
   run({
     ...scripted([]),
     bell,
-    timeoutMs: LONG_MS,
+    timeoutMs: BLOCKED_MS,
     halted: () => cycles >= 3,
     cycle: () => {
       if (++cycles === 2) ring(bell) // just behind the poll
@@ -67,7 +68,7 @@ test('work published and rung during the second poll is not slept on', () => {
 })
 
 test('a halt that is raised during the second poll ends the run without a sleep', () => {
-  const runner = scripted([0, 0], { timeoutMs: LONG_MS })
+  const runner = scripted([0, 0], { timeoutMs: BLOCKED_MS })
   run(runner)
   expect(bellStatisticsOf(runner.bell).parks).toBe(0)
 })
