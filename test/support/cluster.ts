@@ -1,0 +1,675 @@
+/**
+ * A cluster of real cores on one virtual clock: simulated links, disks, rings and clients, all drawn
+ * from one seed, judged by the oracle after every step. One priority queue of (time, sequence);
+ * nothing here reads a real clock.
+ *
+ * What is modelled: link sessions (ordered, or lossy and unordered when asked), a WAL with a durable
+ * prefix, ring space that is poisoned as soon as the core lets go of it, reads that answer later,
+ * apply that lags, pauses during which a node's input piles up.
+ */
+import type { Core, Effect, Input, Member } from '../../src/core/engine.ts'
+import type { Ballot, LogIndex, Lsn, NodeId } from '../../src/core/ids.ts'
+import { createXPaxos } from '../../src/core/xpaxos/core.ts'
+import type { XPaxosMessage } from '../../src/core/xpaxos/messages.ts'
+import { type Ring, type RingFrame, createRing, place, skip, sweep } from './ring-model.ts'
+import {
+  type Oracle,
+  checkChosen,
+  checkSent,
+  checkView,
+  cover,
+  createOracle,
+  noteAdopted,
+  noteChosen,
+  noteLead,
+  noteRestart,
+  noteStored,
+} from './oracle.ts'
+import { type Random, below, between, chance, createRandom } from './random.ts'
+import { type Queue, createQueue, pop, push } from './time-queue.ts'
+import {
+  type Content,
+  type Log,
+  type Stored,
+  check,
+  copyLog,
+  emptyLog,
+  foldInto,
+  placeOf,
+  recoveredOf,
+} from './disk-model.ts'
+
+type Message = XPaxosMessage
+type CoreInput = Input<Message>
+type CoreEffect = Effect<Message>
+
+export interface ClusterOptions {
+  readonly members: readonly Member[]
+  readonly seed: number
+  readonly heartbeatMs: number
+  readonly electionTimeoutMs: number
+  readonly windowBytes: number
+  readonly batchBytesMax: number
+  readonly batchEntriesMax: number
+  readonly pipelineDepth: number
+  /** Law of delays, in ms: uniform over [low, high]. */
+  readonly linkDelay: readonly [low: number, high: number]
+  readonly syncDelay: readonly [low: number, high: number]
+  readonly readDelay: readonly [low: number, high: number]
+  readonly applyDelay: readonly [low: number, high: number]
+}
+
+export const DEFAULTS: Omit<ClusterOptions, 'members' | 'seed'> = {
+  heartbeatMs: 20,
+  electionTimeoutMs: 100,
+  windowBytes: 2 ** 16,
+  batchBytesMax: 4_096,
+  batchEntriesMax: 200,
+  pipelineDepth: 8,
+  linkDelay: [1, 3],
+  syncDelay: [1, 4],
+  readDelay: [1, 5],
+  applyDelay: [1, 3],
+}
+
+export interface Disk {
+  readonly records: Stored[]
+  durableCount: number
+  syncing: boolean
+  stalledUntil: number
+  /** Fold of all records, and of the durable ones. */
+  written: Log
+  durable: Log
+}
+
+export interface Node {
+  readonly id: NodeId
+  readonly member: Member
+  core: Core<Message>
+  generation: number
+  alive: boolean
+  pausedUntil: number
+  readonly rings: Ring[]
+  readonly disk: Disk
+  floor: number
+  leading: { readonly ballot: Ballot; next: number } | null
+  applyNext: number
+  appliedAt: number
+  steps: number
+}
+
+/** One direction of a link between two nodes. */
+interface Direction {
+  blocked: boolean
+  lastAt: number
+}
+
+type Due =
+  | { readonly kind: 'tick'; readonly node: Node; readonly generation: number }
+  | {
+      readonly kind: 'input'
+      readonly node: Node
+      readonly generation: number
+      readonly input: CoreInput
+    }
+  | {
+      readonly kind: 'deliver'
+      readonly from: Node
+      readonly to: Node
+      readonly session: number
+      readonly message: Message
+      readonly contents: readonly Content[]
+    }
+  | {
+      readonly kind: 'synced'
+      readonly node: Node
+      readonly generation: number
+      readonly count: number
+    }
+  | {
+      readonly kind: 'read'
+      readonly node: Node
+      readonly generation: number
+      readonly effect: CoreEffect & { readonly kind: 'read' }
+    }
+  | { readonly kind: 'call'; readonly call: () => void }
+
+export interface Cluster {
+  readonly options: ClusterOptions
+  readonly random: Random
+  readonly oracle: Oracle
+  readonly nodes: Node[]
+  readonly byId: Map<NodeId, Node>
+  now: number
+  readonly queue: Queue<Due>
+  readonly directions: Map<number, Direction>
+  /** Present session of a pair of nodes; 0: down. */
+  readonly sessions: Map<number, number>
+  nextSession: number
+  nextCrc: number
+  /** Per mille of messages, inside a session; also allows reordering. */
+  loss: number
+  duplicates: number
+  reorder: boolean
+  /** Ring offsets jump now and then, so that neighbours in the log do not adjoin. */
+  gaps: number
+  steps: number
+  /** 'drop' loses a message; a number delays it by so many ms; undefined lets it pass. */
+  filter: (from: NodeId, to: NodeId, message: Message) => 'drop' | number | undefined
+  onEffect: (node: Node, effect: CoreEffect) => void
+  readonly trace: string[] | null
+}
+
+const TICK_MS = 10
+const READ_RING = 0
+const INGEST_RING = 1
+
+export function createCluster(options: ClusterOptions, trace: string[] | null = null): Cluster {
+  const { members, seed } = options
+  const voters = members.filter(({ role }) => role !== 'learner').map(({ id }) => id)
+  const cluster: Cluster = {
+    options,
+    random: createRandom(seed),
+    oracle: createOracle(
+      voters,
+      members.map(({ id }) => id),
+    ),
+    nodes: [],
+    byId: new Map(),
+    now: 1,
+    queue: createQueue(),
+    directions: new Map(),
+    sessions: new Map(),
+    nextSession: 1,
+    nextCrc: 1,
+    loss: 0,
+    duplicates: 0,
+    reorder: false,
+    gaps: 100,
+    steps: 0,
+    filter: () => undefined,
+    onEffect: () => undefined,
+    trace,
+  }
+  for (const member of members) {
+    const node = createNode(cluster, member)
+    cluster.nodes.push(node)
+    cluster.byId.set(node.id, node)
+  }
+  for (const node of cluster.nodes) boot(cluster, node)
+  for (const a of cluster.nodes)
+    for (const b of cluster.nodes) if (a.id < b.id) connect(cluster, a, b)
+  return cluster
+}
+
+function createNode(cluster: Cluster, member: Member): Node {
+  const ringCount = 2 + Math.max(...cluster.options.members.map(({ id }) => id))
+  return {
+    id: member.id,
+    member,
+    core: undefined as unknown as Core<Message>,
+    generation: 0,
+    alive: false,
+    pausedUntil: 0,
+    rings: Array.from({ length: ringCount }, (_, number) => createRing(number)),
+    disk: {
+      records: [],
+      durableCount: 0,
+      syncing: false,
+      stalledUntil: 0,
+      written: emptyLog(),
+      durable: emptyLog(),
+    },
+    floor: 0,
+    leading: null,
+    applyNext: 1,
+    appliedAt: 0,
+    steps: 0,
+  }
+}
+
+// ---- Life of a node --------------------------------------------------------------------------
+
+function boot(cluster: Cluster, node: Node): void {
+  const { options } = cluster
+  const { disk } = node
+  const nextLsn = ((disk.records.at(-1)?.lsn ?? 0) + 1) as Lsn
+  node.generation += 1
+  node.alive = true
+  node.pausedUntil = 0
+  node.leading = null
+  node.applyNext = 1
+  const { heartbeatMs, electionTimeoutMs, windowBytes } = options
+  const { batchBytesMax, batchEntriesMax, pipelineDepth } = options
+  node.core = createXPaxos(
+    {
+      self: node.id,
+      members: options.members,
+      heartbeatMs,
+      electionTimeoutMs,
+      windowBytes,
+      batchBytesMax,
+      batchEntriesMax,
+      pipelineDepth,
+      seed: options.seed + 1_000 * node.generation,
+    },
+    recoveredOf(disk.durable, nextLsn),
+  )
+  node.floor = node.core.view.chosen
+  schedule(cluster, below(cluster.random, TICK_MS), {
+    kind: 'tick',
+    node,
+    generation: node.generation,
+  })
+}
+
+/** Power fails: of what was written and not synced a prefix stays. */
+export function crash(cluster: Cluster, node: Node, kept = -1): void {
+  if (!node.alive) return
+  trace(cluster, `crash ${node.id}`)
+  node.alive = false
+  node.leading = null
+  const { disk } = node
+  const unsynced = disk.records.length - disk.durableCount
+  const keep = kept >= 0 ? Math.min(kept, unsynced) : below(cluster.random, unsynced + 1)
+  disk.records.length = disk.durableCount + keep
+  settleDisk(cluster, node, disk.records.length)
+  disk.written = copyLog(disk.durable)
+  disk.syncing = false
+  for (const ring of node.rings) ring.frames.length = 0
+  for (const other of cluster.nodes) {
+    const session = sessionOf(cluster, node, other)
+    if (other === node || session === 0) continue
+    // The others notice later, or by the next session.
+    schedule(cluster, below(cluster.random, 2 * cluster.options.electionTimeoutMs), {
+      kind: 'call',
+      call: () => {
+        if (sessionOf(cluster, node, other) === session) disconnect(cluster, node, other)
+      },
+    })
+  }
+}
+
+export function restart(cluster: Cluster, node: Node): void {
+  if (node.alive) return
+  trace(cluster, `restart ${node.id}`)
+  for (const other of cluster.nodes) if (other !== node) disconnect(cluster, node, other)
+  noteRestart(cluster.oracle, node.id, node.disk.durable)
+  boot(cluster, node)
+  for (const other of cluster.nodes) if (other !== node) connect(cluster, node, other)
+}
+
+export function pause(cluster: Cluster, node: Node, ms: number): void {
+  trace(cluster, `pause ${node.id} ${ms}`)
+  node.pausedUntil = Math.max(node.pausedUntil, cluster.now + ms)
+}
+
+// ---- Links -----------------------------------------------------------------------------------
+
+const pairOf = (a: Node, b: Node): number => Math.min(a.id, b.id) * 256 + Math.max(a.id, b.id)
+const sessionOf = (cluster: Cluster, a: Node, b: Node): number =>
+  cluster.sessions.get(pairOf(a, b)) ?? 0
+
+export function directionOf(cluster: Cluster, from: Node, to: Node): Direction {
+  const key = from.id * 256 + to.id
+  let direction = cluster.directions.get(key)
+  if (direction === undefined) {
+    direction = { blocked: false, lastAt: 0 }
+    cluster.directions.set(key, direction)
+  }
+  return direction
+}
+
+/** A new session, when both ends live and both directions pass. */
+export function connect(cluster: Cluster, a: Node, b: Node): void {
+  if (a === b || !a.alive || !b.alive || sessionOf(cluster, a, b) !== 0) return
+  if (directionOf(cluster, a, b).blocked || directionOf(cluster, b, a).blocked) return
+  cluster.sessions.set(pairOf(a, b), cluster.nextSession++)
+  for (const [self, peer] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    directionOf(cluster, self, peer).lastAt = 0
+    give(cluster, self, { kind: 'link', peer: peer.id, up: true })
+  }
+}
+
+export function disconnect(cluster: Cluster, a: Node, b: Node): void {
+  if (a === b || sessionOf(cluster, a, b) === 0) return
+  cluster.sessions.set(pairOf(a, b), 0)
+  for (const [self, peer] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    give(cluster, self, { kind: 'link', peer: peer.id, up: false })
+  }
+}
+
+/** Nothing passes from `from` to `to` any more; the session stays until somebody resets it. */
+export function block(cluster: Cluster, from: Node, to: Node): void {
+  directionOf(cluster, from, to).blocked = true
+}
+
+/** Both directions are cut and both ends know it. */
+export function cut(cluster: Cluster, a: Node, b: Node): void {
+  block(cluster, a, b)
+  block(cluster, b, a)
+  disconnect(cluster, a, b)
+}
+
+export function mend(cluster: Cluster, a: Node, b: Node): void {
+  const wasBlocked = directionOf(cluster, a, b).blocked || directionOf(cluster, b, a).blocked
+  directionOf(cluster, a, b).blocked = false
+  directionOf(cluster, b, a).blocked = false
+  if (wasBlocked) disconnect(cluster, a, b) // what was lost inside it is known lost
+  connect(cluster, a, b)
+}
+
+export function mendAll(cluster: Cluster): void {
+  const { nodes } = cluster
+  for (const a of nodes) for (const b of nodes) if (a.id < b.id) mend(cluster, a, b)
+}
+
+function transmit(
+  cluster: Cluster,
+  from: Node,
+  to: Node,
+  message: Message,
+  contents: readonly Content[],
+): void {
+  const session = sessionOf(cluster, from, to)
+  const direction = directionOf(cluster, from, to)
+  if (session === 0 || direction.blocked) return
+  const verdict = cluster.filter(from.id, to.id, message)
+  if (verdict === 'drop') return
+  const copies = chance(cluster.random, cluster.duplicates) ? 2 : 1
+  for (let i = 0; i < copies; i++) {
+    if (chance(cluster.random, cluster.loss)) continue
+    const [low, high] = cluster.options.linkDelay
+    let at = cluster.now + between(cluster.random, low, high) + (verdict ?? 0)
+    if (cluster.reorder) at += below(cluster.random, 4 * high)
+    else at = direction.lastAt = Math.max(at, direction.lastAt)
+    push(cluster.queue, at, { kind: 'deliver', from, to, session, message, contents })
+  }
+}
+
+// ---- Time ------------------------------------------------------------------------------------
+
+export function schedule(cluster: Cluster, inMs: number, due: Due): void {
+  push(cluster.queue, cluster.now + inMs, due)
+}
+
+export function after(cluster: Cluster, inMs: number, call: () => void): void {
+  schedule(cluster, inMs, { kind: 'call', call })
+}
+
+export function runUntil(cluster: Cluster, time: number): void {
+  const { queue } = cluster
+  while (queue.size > 0 && queue.times[0]! <= time) {
+    const at = queue.times[0]!
+    if (at > cluster.now) cluster.now = at
+    run(cluster, pop(queue))
+  }
+  cluster.now = time
+}
+
+export const runFor = (cluster: Cluster, ms: number): void => runUntil(cluster, cluster.now + ms)
+
+/** Runs until `done`; returns the ms it took, or -1 when that was more than `ms`. */
+export function runUntilDone(cluster: Cluster, ms: number, done: () => boolean): number {
+  const start = cluster.now
+  while (!done()) {
+    if (cluster.now - start >= ms) return -1
+    runFor(cluster, TICK_MS)
+  }
+  return cluster.now - start
+}
+
+function run(cluster: Cluster, due: Due): void {
+  if (due.kind === 'call') return due.call()
+  const node = due.kind === 'deliver' ? due.to : due.node
+  if (!node.alive) return
+  if (due.kind !== 'deliver' && due.generation !== node.generation) return
+  if (node.pausedUntil > cluster.now && due.kind !== 'synced') {
+    return push(cluster.queue, node.pausedUntil, due)
+  }
+  switch (due.kind) {
+    case 'tick': {
+      const jitter = below(cluster.random, 3)
+      schedule(cluster, TICK_MS + jitter, due)
+      return give(cluster, node, { kind: 'tick', now: cluster.now })
+    }
+    case 'input':
+      return give(cluster, node, due.input)
+    case 'deliver':
+      return deliver(cluster, due)
+    case 'synced':
+      return onSynced(cluster, node, due.count)
+    case 'read':
+      return onRead(cluster, node, due.effect)
+  }
+}
+
+function deliver(cluster: Cluster, due: Due & { readonly kind: 'deliver' }): void {
+  const { from, to, session, message, contents } = due
+  if (sessionOf(cluster, from, to) !== session && !cluster.reorder) return
+  const ring = to.rings[1 + from.id]!
+  if (chance(cluster.random, cluster.gaps)) skip(ring)
+  const frames = contents.map((content) => place(ring, content))
+  give(cluster, to, { kind: 'message', from: from.id, message, frames })
+}
+
+// ---- A step and its effects ------------------------------------------------------------------
+
+export function give(cluster: Cluster, node: Node, input: CoreInput): void {
+  if (!node.alive) return
+  const effects: CoreEffect[] = []
+  if (cluster.trace !== null) trace(cluster, `${node.id} <- ${show(input)}`)
+  node.core.step(input, effects)
+  cluster.steps += 1
+  node.steps += 1
+  for (const effect of effects) {
+    if (cluster.trace !== null) trace(cluster, `${node.id} -> ${show(effect)}`)
+    carryOut(cluster, node, effect)
+    cluster.onEffect(node, effect)
+  }
+  checkView(cluster.oracle, node.id, node.core.view)
+  const everything = (node.steps & 15) === 0
+  for (const ring of node.rings) if (ring.frames.length > 0) sweep(ring, everything)
+}
+
+function carryOut(cluster: Cluster, node: Node, effect: CoreEffect): void {
+  const { oracle } = cluster
+  switch (effect.kind) {
+    case 'append':
+      return onAppend(cluster, node, effect)
+    case 'send': {
+      const contents = contentsOf(effect.frames, true)
+      checkSent(oracle, node.id, node.disk.durable, effect.message)
+      const to = cluster.byId.get(effect.to)!
+      check(to !== node, 'nobody sends to itself')
+      cover(oracle, effect.message.kind)
+      return transmit(cluster, node, to, effect.message, contents)
+    }
+    case 'read': {
+      check(effect.from <= effect.through, 'a read has a range')
+      const { readDelay } = cluster.options
+      const { generation } = node
+      const inMs = between(cluster.random, ...readDelay)
+      cover(oracle, 'read')
+      return schedule(cluster, inMs, { kind: 'read', node, generation, effect })
+    }
+    case 'apply':
+      return onApply(cluster, node, effect)
+    case 'chosen':
+      node.floor = effect.through
+      return noteChosen(oracle, effect.through, effect.chain)
+    case 'lead':
+      node.leading = { ballot: effect.ballot, next: effect.next }
+      return noteLead(oracle, node.id, node.generation, effect.ballot)
+    case 'unlead':
+      node.leading = null
+      return
+    case 'event':
+      cover(oracle, effect.name)
+      check(effect.name !== 'chain-mismatch', 'chain mismatch')
+      return
+  }
+}
+
+/** The bytes of frames in an effect, which must still be theirs; in one range where asked. */
+function contentsOf(frames: readonly unknown[], oneRange: boolean): Content[] {
+  const contents: Content[] = []
+  for (let i = 0; i < frames.length; i++) {
+    const frame = frames[i] as RingFrame
+    check(!frame.gone, `frame ${frame.first} used after its ring space was free`)
+    contents.push(frame.content)
+    if (i === 0) continue
+    const before = frames[i - 1] as RingFrame
+    check(before.first + before.count === frame.first, 'frames of an effect are consecutive')
+    if (!oneRange) continue
+    const adjoins = before.ring === frame.ring && before.offset + before.sizeBytes === frame.offset
+    check(adjoins, 'frames of an effect lie in one range')
+  }
+  return contents
+}
+
+function onAppend(
+  cluster: Cluster,
+  node: Node,
+  effect: CoreEffect & { readonly kind: 'append' },
+): void {
+  const { disk } = node
+  const { lsn, record, frames } = effect
+  check(lsn === (disk.records.at(-1)?.lsn ?? lsn - 1) + 1, 'LSNs are handed out in order')
+  const contents = contentsOf(frames, true)
+  const stored = { lsn, record, contents, floor: node.floor as LogIndex }
+  disk.records.push(stored)
+  foldInto(disk.written, stored)
+  if (record.kind === 'sync-commit' && node.core.view.role !== 'learner') {
+    noteAdopted(cluster.oracle, record.ballot, disk.written)
+  }
+  cover(cluster.oracle, record.kind)
+  startSync(cluster, node)
+}
+
+function startSync(cluster: Cluster, node: Node): void {
+  const { disk, generation } = node
+  const { records } = disk
+  if (disk.syncing || records.length === disk.durableCount) return
+  disk.syncing = true
+  const { syncDelay } = cluster.options
+  const stall = Math.max(0, disk.stalledUntil - cluster.now)
+  const inMs = between(cluster.random, ...syncDelay) + stall
+  schedule(cluster, inMs, { kind: 'synced', node, generation, count: records.length })
+}
+
+function onSynced(cluster: Cluster, node: Node, count: number): void {
+  const { disk, generation } = node
+  disk.syncing = false
+  settleDisk(cluster, node, count)
+  const { lsn } = disk.records[count - 1]!
+  const inMs = between(cluster.random, 0, 1)
+  const input = { kind: 'durable', lsn } as const
+  schedule(cluster, inMs, { kind: 'input', node, generation, input })
+  startSync(cluster, node)
+}
+
+function settleDisk(cluster: Cluster, node: Node, count: number): void {
+  const { disk } = node
+  for (; disk.durableCount < count; disk.durableCount++) {
+    noteStored(cluster.oracle, node.id, disk.durable, disk.records[disk.durableCount]!)
+  }
+}
+
+function onRead(
+  cluster: Cluster,
+  node: Node,
+  effect: CoreEffect & { readonly kind: 'read' },
+): void {
+  const { from, through, ticket, sizeBytesMax } = effect
+  const { contents } = node.disk.written
+  const ring = node.rings[READ_RING]!
+  skip(ring)
+  const frames: RingFrame[] = []
+  let sizeBytes = 0
+  for (let i = placeOf(contents, from); i < contents.length; i++) {
+    const content = contents[i]!
+    if (content.through > through || (frames.length === 0 && content.first !== from)) break
+    sizeBytes += content.sizeBytes
+    if (frames.length > 0 && sizeBytes > sizeBytesMax) break
+    frames.push(place(ring, content))
+  }
+  give(cluster, node, { kind: 'read-done', ticket, frames })
+}
+
+function onApply(
+  cluster: Cluster,
+  node: Node,
+  effect: CoreEffect & { readonly kind: 'apply' },
+): void {
+  check(node.member.role !== 'logger', 'I15: a Logger applies nothing')
+  const contents = contentsOf(effect.frames, false)
+  check(contents.length > 0 && effect.first === contents[0]!.first, 'apply names its first index')
+  check(effect.first === node.applyNext, 'I19: applied in order, once')
+  for (const content of contents) checkChosen(cluster.oracle, content)
+  const { through } = contents.at(-1)!
+  check(through <= node.core.view.chosen, 'I19: applied is chosen')
+  node.applyNext = through + 1
+  const { generation } = node
+  const input = { kind: 'applied', through } as const
+  const inMs = between(cluster.random, ...cluster.options.applyDelay)
+  node.appliedAt = Math.max(node.appliedAt, cluster.now + inMs)
+  push(cluster.queue, node.appliedAt, { kind: 'input', node, generation, input })
+}
+
+// ---- Clients ---------------------------------------------------------------------------------
+
+/** Submits frames of these entry counts at a node that leads; false when it does not. */
+export function submit(cluster: Cluster, node: Node, counts: readonly number[]): boolean {
+  const { leading } = node
+  if (leading === null || !node.alive) return false
+  const ring = node.rings[INGEST_RING]!
+  const frames = counts.map((count) => {
+    if (chance(cluster.random, cluster.gaps)) skip(ring)
+    const frame = place(ring, createContent(cluster, leading.next, count, leading.ballot))
+    leading.next += count
+    return frame
+  })
+  give(cluster, node, { kind: 'submitted', ballot: leading.ballot, frames })
+  return true
+}
+
+function createContent(cluster: Cluster, first: number, count: number, ballot: Ballot): Content {
+  return {
+    first: first as LogIndex,
+    count,
+    through: (first + count - 1) as LogIndex,
+    ballot,
+    sizeBytes: 64 * between(cluster.random, 1, 8),
+    headerCrc: Math.imul(cluster.nextCrc++, 0x9e3779b1) >>> 0,
+  }
+}
+
+/** The living node that leads with the highest ballot. */
+export function leaderOf(cluster: Cluster): Node | undefined {
+  let best: Node | undefined
+  for (const node of cluster.nodes) {
+    if (!node.alive || node.leading === null) continue
+    if (best === undefined || node.leading.ballot > best.leading!.ballot) best = node
+  }
+  return best
+}
+
+function trace(cluster: Cluster, line: string): void {
+  if (cluster.trace === null) return
+  cluster.trace.push(`${cluster.now} ${line}`)
+  if (cluster.trace.length > 400_000) cluster.trace.splice(0, 200_000)
+}
+
+const show = (value: unknown): string =>
+  JSON.stringify(value, (key, inner: unknown) => {
+    if (key !== 'frames' || !Array.isArray(inner)) return inner
+    const frames = inner as RingFrame[]
+    return frames.map((frame) => `${frame.first}+${frame.count}`).join(' ')
+  })

@@ -1,0 +1,203 @@
+/**
+ * The judge outside the nodes: it sees every durable record, effect and view, keeps the map of what
+ * is chosen, and throws as soon as an invariant of reliability.md section 4 breaks.
+ */
+import type { CoreView } from '../../src/core/engine.ts'
+import { chainOf } from '../../src/core/frame-ref.ts'
+import { type Ballot, type NodeId, ballotOwner } from '../../src/core/ids.ts'
+import type { XPaxosMessage } from '../../src/core/xpaxos/messages.ts'
+import { type Content, type Log, type Stored, check, foldInto, placeOf } from './disk-model.ts'
+
+interface BallotLog {
+  readonly contents: Content[]
+  /** Through which index each voter held this log durably under this ballot, ever. */
+  readonly votes: Map<NodeId, number>
+  chosen: number
+}
+
+interface Seen {
+  promised: number
+  floor: number
+  promiseSent: number
+}
+
+export interface Oracle {
+  readonly voters: readonly NodeId[]
+  readonly quorum: number
+  readonly leaders: Map<Ballot, string>
+  readonly logs: Map<number, BallotLog>
+  readonly chosen: Content[]
+  readonly chosenChains: Map<number, number>
+  chosenThrough: number
+  readonly seen: Map<NodeId, Seen>
+  readonly coverage: Map<string, number>
+}
+
+export function createOracle(voters: readonly NodeId[], all: readonly NodeId[]): Oracle {
+  return {
+    voters,
+    quorum: (voters.length >> 1) + 1,
+    leaders: new Map(),
+    logs: new Map(),
+    chosen: [],
+    chosenChains: new Map([[0, 0]]),
+    chosenThrough: 0,
+    seen: new Map(all.map((id) => [id, { promised: 0, floor: 0, promiseSent: 0 }])),
+    coverage: new Map(),
+  }
+}
+
+/** One more record of `node` is durable: `log` is its durable log, which takes the record here. */
+export function noteStored(oracle: Oracle, node: NodeId, log: Log, stored: Stored): void {
+  foldInto(log, stored)
+  const { record } = stored
+  if (record.kind !== 'entries' && record.kind !== 'sync-commit') return
+  if (!oracle.voters.includes(node)) return noteLearned(oracle, log, stored)
+  const ballotLog = ballotLogOf(oracle, record.ballot)
+  const from = record.kind === 'entries' ? log.contents.length - stored.contents.length : 0
+  mirror(ballotLog, log, from)
+  ballotLog.votes.set(node, Math.max(ballotLog.votes.get(node) ?? 0, log.last))
+  count(oracle, record.ballot, ballotLog)
+}
+
+/** Learners hold chosen entries only (R31, I16). */
+function noteLearned(oracle: Oracle, log: Log, { contents, record }: Stored): void {
+  check(record.ballot === 0, 'a learner accepts nothing')
+  check(log.last <= oracle.chosenThrough, 'a learner holds only what is chosen')
+  for (const content of contents) checkChosen(oracle, content)
+}
+
+/** The first that shows a ballot's log is its leader, when it orders its adopted log. */
+export function noteAdopted(oracle: Oracle, ballot: number, log: Log): void {
+  if (oracle.logs.has(ballot)) return
+  const adopted = { contents: log.contents.slice(), votes: new Map<NodeId, number>(), chosen: 0 }
+  oracle.logs.set(ballot, adopted)
+  // I6: what was chosen before is a prefix of the adopted log.
+  for (const [place, content] of oracle.chosen.entries()) {
+    check(adopted.contents[place] === content, `I6: ballot ${ballot} lost ${content.first}`)
+  }
+}
+
+function ballotLogOf(oracle: Oracle, ballot: number): BallotLog {
+  const found = oracle.logs.get(ballot)
+  check(found !== undefined, 'a log is accepted only after its leader ordered it')
+  return found
+}
+
+/** Within one ballot there is one log: nodes hold prefixes of it (I5). */
+function mirror(ballotLog: BallotLog, log: Log, from: number): void {
+  const { contents } = ballotLog
+  for (let i = from; i < log.contents.length; i++) {
+    if (i < contents.length) check(contents[i] === log.contents[i], 'I5: one ballot, two logs')
+    else contents.push(log.contents[i]!)
+  }
+}
+
+function count(oracle: Oracle, ballot: number, ballotLog: BallotLog): void {
+  if (ballotLog.votes.size < oracle.quorum) return
+  const matched = oracle.voters.map((id) => ballotLog.votes.get(id) ?? 0).sort((a, b) => b - a)
+  const through = matched[oracle.quorum - 1]!
+  if (through <= ballotLog.chosen) return
+  const place = placeOf(ballotLog.contents, ballotLog.chosen + 1)
+  ballotLog.chosen = through
+  for (let i = place; i < ballotLog.contents.length; i++) {
+    const content = ballotLog.contents[i]!
+    if (content.through > through) break
+    choose(oracle, ballot, content, i)
+  }
+}
+
+function choose(oracle: Oracle, ballot: number, content: Content, place: number): void {
+  if (place < oracle.chosen.length) {
+    return check(oracle.chosen[place] === content, `I4: ${content.first} chosen twice`)
+  }
+  check(place === oracle.chosen.length, 'the chosen log has no hole')
+  oracle.chosen.push(content)
+  const previous = oracle.chosenChains.get(content.first - 1)!
+  oracle.chosenChains.set(content.through, chainOf(previous, content.headerCrc))
+  oracle.chosenThrough = content.through
+  for (const [other, log] of oracle.logs) {
+    if (other <= ballot) continue
+    check(log.contents[place] === content, `I6: ballot ${other} lacks ${content.first}`)
+  }
+}
+
+export function checkChosen(oracle: Oracle, content: Content): void {
+  const known = oracle.chosen[placeOf(oracle.chosen, content.first)]
+  check(known === content, `I4: ${content.first} is not what was chosen`)
+}
+
+/** A node reports a chosen index (I4, I8: a quorum has it on disk). */
+export function noteChosen(oracle: Oracle, through: number, chain: number): void {
+  check(through <= oracle.chosenThrough, `I8: ${through} reported chosen before a quorum has it`)
+  check(oracle.chosenChains.get(through) === chain, 'I5: equal index, other chain')
+}
+
+export function noteLead(oracle: Oracle, node: NodeId, generation: number, ballot: Ballot): void {
+  const name = `${node}/${generation}`
+  check(ballotOwner(ballot) === node, 'I1: a ballot is led by its owner')
+  check(!oracle.leaders.has(ballot), `I1: ballot ${ballot} led twice`)
+  oracle.leaders.set(ballot, name)
+}
+
+/** Before a message leaves: what it claims must be on disk (I2, I8). */
+export function checkSent(
+  oracle: Oracle,
+  node: NodeId,
+  durable: Log,
+  message: XPaxosMessage,
+): void {
+  switch (message.kind) {
+    case 'prepare':
+    case 'promise': {
+      check(message.ballot <= durable.promised, 'I2: a promise is durable before it leaves')
+      const seen = oracle.seen.get(node)!
+      seen.promiseSent = Math.max(seen.promiseSent, message.ballot)
+      if (message.kind === 'promise' && message.last > 0) {
+        checkVoted(oracle, node, message.acceptedBallot, message.last)
+      }
+      break
+    }
+    case 'accepted':
+      checkVoted(oracle, node, message.ballot, message.through)
+      break
+    case 'learned':
+      check(message.through <= durable.last, 'I8: learned before it is durable')
+      break
+    case 'accept':
+    case 'accept-sync':
+      check(oracle.logs.has(message.ballot), 'R7: accepts follow the adoption')
+      check(ballotOwner(message.ballot) === node, 'I1: accepts come from the owner')
+      break
+    default:
+  }
+}
+
+function checkVoted(oracle: Oracle, node: NodeId, ballot: number, through: number): void {
+  if (through === 0) return
+  const voted = oracle.logs.get(ballot)?.votes.get(node) ?? 0
+  check(through <= voted, `I8: node ${node} claims ${through} of ${ballot}, has ${voted}`)
+}
+
+/** After every step. */
+export function checkView(oracle: Oracle, node: NodeId, view: CoreView): void {
+  const seen = oracle.seen.get(node)!
+  check(view.promised >= seen.promised, 'I2: promised never falls')
+  check(view.acceptedBallot <= view.promised, 'acceptedBallot <= promised')
+  check(view.chosen >= seen.floor, 'I19: chosen never falls')
+  check(view.chosen <= view.last, 'chosen <= last')
+  seen.promised = view.promised
+  seen.floor = view.chosen
+}
+
+/** A restart may lose what never was durable, but not what was told to others. */
+export function noteRestart(oracle: Oracle, node: NodeId, log: Log): void {
+  const seen = oracle.seen.get(node)!
+  check(log.promised >= seen.promiseSent, 'I2: a promise that left survives restarts')
+  seen.promised = log.promised
+  seen.floor = 0
+}
+
+export function cover(oracle: Oracle, what: string): void {
+  oracle.coverage.set(what, (oracle.coverage.get(what) ?? 0) + 1)
+}

@@ -1,0 +1,238 @@
+/**
+ * One seed = one drawn cluster, one drawn mix of faults, then a healed part that must make progress.
+ * The oracle judges safety all along; the end judges liveness: a leader within four election
+ * timeouts, everything submitted afterwards chosen and applied everywhere, equal logs, ballots still.
+ */
+import type { Member, MemberRole } from '../../src/core/engine.ts'
+import { nodeId } from '../../src/core/ids.ts'
+import {
+  type Cluster,
+  type Node,
+  DEFAULTS,
+  after,
+  block,
+  connect,
+  crash,
+  createCluster,
+  cut,
+  disconnect,
+  give,
+  leaderOf,
+  mend,
+  mendAll,
+  pause,
+  restart,
+  runFor,
+  runUntil,
+  runUntilDone,
+  submit,
+} from './cluster.ts'
+import { type Random, below, between, chance, createRandom, pick, split } from './random.ts'
+import { check } from './disk-model.ts'
+
+export interface SeedResult {
+  readonly cluster: Cluster
+  readonly error: Error | null
+}
+
+const VOTER_COUNTS = [1, 2, 3, 3, 3, 4, 5, 5, 7]
+const LEADER_TIMEOUTS = 4
+const FAULTS = [
+  'crash',
+  'power',
+  'cut',
+  'one-way',
+  'reset',
+  'isolate',
+  'pause',
+  'stall',
+  'pressure',
+  'partial',
+] as const
+type Fault = (typeof FAULTS)[number]
+
+export function drawMembers(random: Random): Member[] {
+  const voterCount = pick(random, VOTER_COUNTS)
+  const loggerCount = Math.min(below(random, 3), Math.max(0, voterCount - 1))
+  const learnerCount = chance(random, 500) ? 0 : between(random, 1, 2)
+  const roles: MemberRole[] = []
+  for (let i = 0; i < voterCount; i++) roles.push(i < voterCount - loggerCount ? 'voter' : 'logger')
+  for (let i = 0; i < learnerCount; i++) roles.push('learner')
+  for (let i = roles.length - 1; i > 0; i--) {
+    const other = below(random, i + 1)
+    const role = roles[i]!
+    roles[i] = roles[other]!
+    roles[other] = role
+  }
+  return roles.map((role, i) => ({ id: nodeId(i + 1), role, weight: between(random, 1, 9) }))
+}
+
+export function runSeed(seed: number, trace: string[] | null = null): SeedResult {
+  const random = createRandom(seed)
+  const heartbeatMs = pick(random, [15, 20, 30])
+  const calm = chance(random, 300)
+  const cluster = createCluster(
+    {
+      ...DEFAULTS,
+      members: drawMembers(random),
+      seed,
+      heartbeatMs,
+      electionTimeoutMs: 5 * heartbeatMs,
+      windowBytes: pick(random, [512, 4_096, 65_536]),
+      batchBytesMax: pick(random, [64, 1_024, 8_192]),
+      batchEntriesMax: pick(random, [10, 100, 1_000]),
+      pipelineDepth: pick(random, [1, 2, 8, 64]),
+      linkDelay: pick(random, [[0, 1], [1, 3], [1, 8]] as const),
+      syncDelay: pick(random, [[1, 1], [1, 4], [2, 12]] as const),
+      readDelay: pick(random, [[1, 2], [1, 10]] as const),
+      applyDelay: pick(random, [[0, 1], [1, 10]] as const),
+    },
+    trace,
+  )
+  try {
+    if (chance(random, 250)) {
+      cluster.loss = between(random, 1, 60)
+      cluster.duplicates = between(random, 0, 60)
+      cluster.reorder = chance(random, 500)
+    }
+    cluster.gaps = pick(random, [0, 50, 500])
+    startClients(cluster, split(random), between(random, 2, 30))
+    const until = cluster.now + between(random, 300, calm ? 800 : 2_000)
+    if (!calm) startFaults(cluster, split(random), until)
+    runFor(cluster, until - cluster.now)
+    heal(cluster)
+    live(cluster)
+    return { cluster, error: null }
+  } catch (error) {
+    return { cluster, error: error as Error }
+  }
+}
+
+function startClients(cluster: Cluster, random: Random, everyMs: number): void {
+  const again = (): void => {
+    for (const node of cluster.nodes) {
+      if (node.leading === null) continue
+      if (node.leading.next - node.core.view.chosen > 2_000) continue
+      const frameCount = between(random, 1, 4)
+      const counts = Array.from({ length: frameCount }, () => between(random, 1, 50))
+      submit(cluster, node, counts)
+    }
+    after(cluster, between(random, 1, everyMs), again)
+  }
+  again()
+}
+
+function startFaults(cluster: Cluster, random: Random, until: number): void {
+  const enabled = FAULTS.filter(() => chance(random, 400))
+  const everyMs = pick(random, [30, 100, 300])
+  if (enabled.length === 0) return
+  const again = (): void => {
+    if (cluster.now >= until) return
+    inject(cluster, random, pick(random, enabled), until)
+    after(cluster, between(random, 1, everyMs), again)
+  }
+  again()
+}
+
+function inject(cluster: Cluster, random: Random, fault: Fault, until: number): void {
+  const { nodes } = cluster
+  const timeoutMs = cluster.options.electionTimeoutMs
+  const node = pick(random, nodes)
+  const other = pick(random, nodes)
+  const laterMs = between(random, 1, 4 * timeoutMs)
+  const later = (call: () => void): void =>
+    after(cluster, laterMs, () => {
+      if (cluster.now < until) call()
+    })
+  switch (fault) {
+    case 'crash':
+      crash(cluster, node)
+      return later(() => restart(cluster, node))
+    case 'power':
+      for (const each of nodes) crash(cluster, each)
+      for (const each of nodes) {
+        after(cluster, between(random, 1, timeoutMs), () => restart(cluster, each))
+      }
+      return
+    case 'cut':
+      if (node === other) return
+      cut(cluster, node, other)
+      return later(() => mend(cluster, node, other))
+    case 'one-way':
+      if (node === other) return
+      block(cluster, node, other)
+      return later(() => mend(cluster, node, other))
+    case 'reset':
+      if (node === other) return
+      disconnect(cluster, node, other)
+      return after(cluster, below(random, 20), () => connect(cluster, node, other))
+    case 'isolate':
+      for (const each of nodes) if (each !== node) cut(cluster, node, each)
+      return later(() => {
+        for (const each of nodes) if (each !== node) mend(cluster, node, each)
+      })
+    case 'pause':
+      return pause(cluster, node, between(random, 1, 3 * timeoutMs))
+    case 'stall':
+      node.disk.stalledUntil = cluster.now + laterMs
+      return
+    case 'pressure':
+      return give(cluster, node, { kind: 'pressure', ring: below(random, node.rings.length) })
+    case 'partial':
+      // One node in the middle: the others see it, not each other.
+      for (const a of nodes) {
+        for (const b of nodes) if (a.id < b.id && a !== node && b !== node) cut(cluster, a, b)
+      }
+      return later(() => mendAll(cluster))
+  }
+}
+
+export function heal(cluster: Cluster): void {
+  cluster.loss = cluster.duplicates = 0
+  cluster.reorder = false
+  // A paused node works off its input in order, so it has to wake by itself.
+  runUntil(cluster, Math.max(cluster.now, ...cluster.nodes.map((node) => node.pausedUntil)))
+  for (const node of cluster.nodes) {
+    node.disk.stalledUntil = 0
+    if (!node.alive) restart(cluster, node)
+  }
+  mendAll(cluster)
+}
+
+/** A leader that a quorum follows, seen from outside. */
+export function ruler(cluster: Cluster): Node | undefined {
+  const leader = leaderOf(cluster)
+  if (leader === undefined) return undefined
+  const { ballot } = leader.leading!
+  let count = 0
+  for (const node of cluster.nodes) {
+    const { promised, acceptedBallot } = node.core.view
+    if (node.member.role === 'learner' || !node.alive) continue
+    if (promised === ballot && acceptedBallot === ballot) count += 1
+  }
+  return count >= cluster.oracle.quorum ? leader : undefined
+}
+
+export function live(cluster: Cluster): void {
+  const timeoutMs = cluster.options.electionTimeoutMs
+  const found = runUntilDone(cluster, LEADER_TIMEOUTS * timeoutMs, () => ruler(cluster) !== undefined)
+  check(found >= 0, 'L1: a leader within four election timeouts')
+  runFor(cluster, 8 * timeoutMs)
+  const ballots = cluster.nodes.map((node) => node.core.view.promised)
+  const goal = cluster.oracle.chosenThrough
+  check(submitOne(cluster), 'L1: the leader stays')
+  const caughtUp = (): boolean =>
+    cluster.oracle.chosenThrough > goal &&
+    cluster.nodes.every((node) => {
+      const applied = node.member.role === 'logger' || node.applyNext > goal
+      return node.core.view.chosen > goal && applied
+    })
+  check(runUntilDone(cluster, 20 * timeoutMs, caughtUp) >= 0, 'L5: all nodes converge')
+  const now = cluster.nodes.map((node) => node.core.view.promised)
+  check(String(now) === String(ballots), `L2: ballots stop growing: ${ballots.join()} ${now.join()}`)
+}
+
+function submitOne(cluster: Cluster): boolean {
+  const leader = ruler(cluster)
+  return leader !== undefined && submit(cluster, leader, [1, 2, 3])
+}
