@@ -90,6 +90,8 @@ export interface Hub {
   readonly connections: Set<Connection>
   readonly counters: LinkCounters
   readonly chance: { random: number }
+  /** When doWork ran last. */
+  workedMs: number
   stallTimer: NodeJS.Timeout | undefined
   isClosed: boolean
 }
@@ -127,6 +129,7 @@ export function createHub(options: HubOptions, connect: Connect, attach: Attach)
     connections: new Set(),
     counters: createLinkCounters(),
     chance: { random: nonce ^ self },
+    workedMs: now(),
     stallTimer: undefined,
     isClosed: false,
   }

@@ -64,6 +64,7 @@ export function linkOf(hub: Hub, route: Route): PeerLink {
 export function doWork(hub: Hub): number {
   if (hub.isClosed) return 0
   const now = hub.now()
+  forgiveBlocking(hub, now)
   let count = 0
   for (const route of hub.routes.values()) {
     count += flushTo(route.peer) + retry(hub, route, now)
@@ -74,6 +75,14 @@ export function doWork(hub: Hub): number {
   }
   for (const connection of hub.connections) count += checkTime(hub, connection, now)
   return count
+}
+
+/** When this thread was blocked, bytes may wait unread: its silence is not the peer's. */
+function forgiveBlocking(hub: Hub, now: number): void {
+  const blockedMs = now - hub.workedMs
+  hub.workedMs = now
+  if (blockedMs < hub.idleTimeoutMs / 2) return
+  for (const connection of hub.connections) connection.heardMs += blockedMs
 }
 
 /** Control cells and bytes that found no room before. */

@@ -206,6 +206,18 @@ test('a peer that falls silent is cut after the idle time-out', async () => {
   expect(two.hub.counters.idles).toBe(1)
 })
 
+test('the silence of a blocked thread is not taken for silence of the peer', async () => {
+  let now = 0
+  const clock = { now: () => now, idleTimeoutMs: 1000 }
+  const { one, two } = await pair(clock, clock)
+  now = 5000 // nobody ran meanwhile
+  one.hub.doWork()
+  two.hub.doWork()
+  expect([one.hub.counters.idles, two.hub.counters.idles]).toEqual([0, 0])
+  for (; now <= 6100; now += 100) two.hub.doWork()
+  expect([one.hub.counters.idles, two.hub.counters.idles]).toEqual([0, 1])
+})
+
 test('a dead port is dialed again with growing pauses, by an injected clock', async () => {
   let now = 0
   const probe = await openNode(2, { id: 1, port: 1 })
