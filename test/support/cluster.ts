@@ -153,6 +153,8 @@ export interface Cluster {
   reorder: boolean
   /** Ring offsets jump now and then, so that neighbours in the log do not adjoin. */
   gaps: number
+  /** Clients that submit by themselves go on. */
+  clients: boolean
   steps: number
   /** 'drop' loses a message; a number delays it by so many ms; undefined lets it pass. */
   filter: (from: NodeId, to: NodeId, message: Message) => 'drop' | number | undefined
@@ -186,6 +188,7 @@ export function createCluster(options: ClusterOptions, trace: string[] | null = 
     duplicates: 0,
     reorder: false,
     gaps: 100,
+    clients: true,
     steps: 0,
     filter: () => undefined,
     onEffect: () => undefined,

@@ -153,7 +153,8 @@ export function onChosen(state: State, message: Chosen, effects: Effects): void 
 
 /**
  * Moves the floor to what the leader says is chosen, as far as the own log reaches: true only
- * while this log is a prefix of that leader's, that is while acceptedBallot is its ballot (R14).
+ * while this log is a prefix of that leader's, that is while acceptedBallot is its ballot; and not
+ * while a sync is open, whose sync point the floor would pass (R14).
  */
 export function learnChosen(
   state: State,
@@ -161,7 +162,8 @@ export function learnChosen(
   message: { readonly ballot: Ballot; readonly chosen: LogIndex; readonly chosenChain: number },
 ): void {
   const { ballot, chosen, chosenChain } = message
-  if (ballot !== state.acceptedBallot || chosen <= state.floor) return
+  const follows = ballot === state.promised && ballot === state.acceptedBallot
+  if (!follows || chosen <= state.floor) return
   const chain = chainAt(state.tail, chosen)
   if (chain >= 0 && chosenChain >= 0 && chain !== chosenChain) {
     return event(effects, 'chain-mismatch', chosen)

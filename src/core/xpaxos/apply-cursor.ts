@@ -6,6 +6,7 @@
  */
 import { type FrameRef, throughOf } from '../frame-ref.ts'
 import type { LogIndex } from '../ids.ts'
+import { dropPendingFrames } from './log.ts'
 import { type Effects, type State, FRAMES_MAX, keepsState, read } from './state.ts'
 import { type Mark, dropFrames, forget, gather } from './tail.ts'
 
@@ -61,4 +62,5 @@ export function onPressure(state: State, ring: number): void {
   const free = (mark: Mark): boolean =>
     mark.lsn <= state.durableLsn && mark.frame !== null && mark.frame.ring === ring
   dropFrames(state.tail, free)
+  dropPendingFrames(state, free)
 }

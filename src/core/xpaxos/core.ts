@@ -49,7 +49,6 @@ function step(state: State, input: Input<XPaxosMessage>, effects: Effects): void
       break
     case 'durable':
       noteDurable(state, input.lsn)
-      releaseReplies(state, effects)
       break
     case 'link':
       onLink(state, input.peer, input.up, effects)
@@ -72,6 +71,7 @@ function step(state: State, input: Input<XPaxosMessage>, effects: Effects): void
     default:
       unreachable(input)
   }
+  releaseReplies(state, effects)
   pump(state, effects)
   applyChosen(state, effects)
   tidyTail(state)
@@ -85,6 +85,7 @@ function onMessage(
   effects: Effects,
 ): void {
   if ('ballot' in message && message.ballot > state.seen) state.seen = message.ballot
+  if ('promised' in message && message.promised > state.seen) state.seen = message.promised
   switch (message.kind) {
     case 'hello':
       return onHello(state, from, message, effects)
@@ -132,7 +133,10 @@ function onHeartbeatAndChosen(
   if (message.ballot !== 0) onChosen(state, { ...message, kind: 'chosen' }, effects)
 }
 
-/** What waited for the disk leaves; of several accepted to one node only the newest does. */
+/**
+ * What waited for the disk leaves; of several accepted to one node only the newest does. After
+ * every input: a repeated prepare changes nothing, so its answer is durable when it is asked for.
+ */
 function releaseReplies(state: State, effects: Effects): void {
   const { waiting, durableLsn } = state
   let count = 0
@@ -168,7 +172,6 @@ function onLink(state: State, id: NodeId, up: boolean, effects: Effects): void {
 function onHello(state: State, from: NodeId, message: Hello, effects: Effects): void {
   const peer = peerOf(state, from)
   if (peer === undefined) return
-  if (message.promised > state.seen) state.seen = message.promised
   if (!isVoter(peer.role)) {
     peer.matched = message.last
     return state.leadership === null ? undefined : startLearner(state, peer, message.last)

@@ -12,6 +12,7 @@ import type { Heartbeat, HeartbeatReply } from './messages.ts'
 import { standForLeader } from './phase1.ts'
 import {
   type Effects,
+  type Leadership,
   type Peer,
   type State,
   event,
@@ -21,6 +22,7 @@ import {
   randomBelow,
   send,
 } from './state.ts'
+import { startLearner } from './stream.ts'
 
 const STAND_WEIGHT_MAX = 9
 const FRESH_ROUNDS = 2
@@ -66,7 +68,6 @@ export function onHeartbeatReply(state: State, from: NodeId, message: HeartbeatR
   peer.replyAt = state.now
   peer.replyPromised = message.promised
   peer.replyContent = message.content === 1
-  if (message.promised > state.seen) state.seen = message.promised
   const leads = ballotOwner(message.promised) === from
   if (leads && message.promised === state.promised && peer.replyContent) {
     state.contentAt = state.now
@@ -98,7 +99,10 @@ export function isContent(state: State): boolean {
     const inTime = state.now - state.candidacy.startedAt <= 2 * electionTimeoutMs
     return inTime && followersOf(state, state.candidacy.ballot) >= state.quorum
   }
-  return state.promised !== NO_BALLOT && state.now - state.contentAt <= electionTimeoutMs
+  // An own ballot without a role was given up or lost in a restart: nobody should wait for it.
+  const { promised, self } = state
+  if (promised === NO_BALLOT || ballotOwner(promised) === self.id) return false
+  return state.now - state.contentAt <= electionTimeoutMs
 }
 
 /** A leader whose disk or whose oldest batch stands still is replaced, connected or not (R19). */
@@ -185,19 +189,23 @@ function mayStand(state: State): boolean {
 /** One small message a round to a voter without a stream; a stuck stream starts again. */
 function probe(state: State, effects: Effects): void {
   const { candidacy, leadership } = state
-  const stuckMs = 2 * state.config.electionTimeoutMs
   for (const peer of state.peers) {
-    if (!peer.up || !isVoter(peer.role)) continue
-    if (candidacy !== null && candidacy.selfPromised && !candidacy.promises.has(peer.id)) {
+    if (!peer.up) continue
+    if (leadership !== null) probeStream(state, leadership, peer, effects)
+    else if (candidacy?.selfPromised && isVoter(peer.role) && !candidacy.promises.has(peer.id)) {
       send(effects, peer.id, { kind: 'prepare', ballot: candidacy.ballot })
     }
-    if (leadership === null) continue
-    const stuck = peer.inflight.length > 0 && state.now - peer.progressAt > stuckMs
-    if (stuck) restartPeer(state, peer, effects)
-    else if (peer.phase === 'idle') {
-      send(effects, peer.id, { kind: 'prepare', ballot: leadership.ballot })
-    }
   }
+}
+
+function probeStream(state: State, leadership: Leadership, peer: Peer, effects: Effects): void {
+  const stuckMs = 2 * state.config.electionTimeoutMs
+  const stuck = peer.inflight.length > 0 && state.now - peer.progressAt > stuckMs
+  if (!stuck && peer.phase !== 'idle') return
+  // A learner says in its answer where it stands, whatever we believe (R31).
+  if (!isVoter(peer.role)) startLearner(state, peer, peer.matched)
+  else if (stuck) restartPeer(state, peer, effects)
+  else send(effects, peer.id, { kind: 'prepare', ballot: leadership.ballot })
 }
 
 function announceLeader(state: State, effects: Effects): void {

@@ -9,7 +9,7 @@
 import { assert } from '../../base/assert.ts'
 import { type FrameRef, adjoins, throughOf } from '../frame-ref.ts'
 import { type Ballot, type LogIndex, NO_INDEX, type NodeId, ballotOwner } from '../ids.ts'
-import { appendEntries } from './log.ts'
+import { appendEntries, dropSync } from './log.ts'
 import type { Accepted, Promise1, Reject, SyncTaken } from './messages.ts'
 import {
   type Candidacy,
@@ -65,6 +65,7 @@ export function becomeLeader(
 
 /** Gives up candidacy or leadership; the ballot is never resumed (R4). */
 export function resign(state: State, effects: Effects): void {
+  if (state.candidacy !== null) dropSync(state)
   state.candidacy = null
   if (state.leadership === null) return
   for (const frame of state.leadership.queue) frame.kept = false

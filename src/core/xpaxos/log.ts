@@ -9,7 +9,16 @@ import { assert } from '../../base/assert.ts'
 import { type FrameRef, throughOf } from '../frame-ref.ts'
 import type { Ballot, LogIndex, Lsn } from '../ids.ts'
 import { type Effects, type State, NO_FRAMES, event, order } from './state.ts'
-import { chainAt, cutBehind, lastChainOf, lastOf, makeMark, pushMark } from './tail.ts'
+import {
+  type Mark,
+  chainAt,
+  cutBehind,
+  dropFrames,
+  lastChainOf,
+  lastOf,
+  makeMark,
+  pushMark,
+} from './tail.ts'
 
 /** Appends frames behind the own last index; they count as accepted in `ballot` (0: learned). */
 export function appendEntries(
@@ -71,6 +80,9 @@ export function commitSync(state: State, effects: Effects): void {
   const { ballot, syncPoint, adoptedLast: through } = sync
   if (lastOf(state.tail) > syncPoint) event(effects, 'suffix-cut', syncPoint + 1)
   cutBehind(state.tail, syncPoint)
+  // Pressure took pending bytes: all older ones are durable too, and go, so that what lies in the
+  // rings stays a suffix of the log.
+  if (sync.marks[0]?.frame === null) dropFrames(state.tail, () => true)
   const lsn = order(state, effects, { kind: 'sync-commit', ballot, syncPoint, through }, NO_FRAMES)
   for (const mark of sync.marks) pushMark(state.tail, mark)
   state.durable = Math.min(state.durable, syncPoint) as LogIndex
@@ -84,11 +96,18 @@ export function commitSync(state: State, effects: Effects): void {
 
 /** Forgets an unfinished transaction: the old log, ballot and suffix stand as they were. */
 export function dropSync(state: State): void {
+  dropPendingFrames(state, () => true)
+  state.pendingSync = null
+}
+
+/** Lets go of the bytes of the longest pending prefix whose marks satisfy `free`. */
+export function dropPendingFrames(state: State, free: (mark: Mark) => boolean): void {
   for (const mark of state.pendingSync?.marks ?? []) {
-    if (mark.frame !== null) mark.frame.kept = false
+    if (mark.frame === null) continue
+    if (!free(mark)) return
+    mark.frame.kept = false
     mark.frame = null
   }
-  state.pendingSync = null
 }
 
 /** Everything through `lsn` is on the disk. */

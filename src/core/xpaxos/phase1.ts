@@ -178,7 +178,7 @@ export function tickCandidacy(state: State, effects: Effects): void {
 
 /**
  * Final: the adopted log becomes the own log under the ballot, and the leader starts. A chosen
- * prefix that a promise reported must be a prefix of it (R7); checked where the chain is known.
+ * prefix that a promise reported must be a prefix of it (R7); checked where marks are kept.
  */
 function adopt(state: State, candidacy: Candidacy, best: PromiseInfo, effects: Effects): void {
   const sync = state.pendingSync
@@ -186,7 +186,7 @@ function adopt(state: State, candidacy: Candidacy, best: PromiseInfo, effects: E
   for (const { floor, floorChain } of candidacy.promises.values()) {
     const pending = sync.marks.find((mark) => mark.through === floor)
     const chain = floor <= sync.syncPoint ? chainAt(state.tail, floor) : (pending?.chain ?? -1)
-    if (chain < 0 || chain === floorChain) continue
+    if (floor < state.tail.baseIndex || chain === floorChain) continue
     event(effects, 'chain-mismatch', floor)
     return dropSync(state)
   }

@@ -123,6 +123,7 @@ export function gather(
   limits: GatherLimits,
 ): FrameRef[] {
   const frames: FrameRef[] = []
+  if (from <= tail.baseIndex) return frames // forgotten here: the first mark lies behind it
   let sizeBytes = 0
   let entries = 0
   for (let i = placeOf(tail, from); i < tail.marks.length; i++) {
