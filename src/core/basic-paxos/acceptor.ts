@@ -95,7 +95,7 @@ export function accept(
   at.acceptedBallot = ballot
   state.promisedMax = maxOf(state.promisedMax, ballot)
   state.seenValue = maxOf(state.seenValue, instance)
-  at.isAbandoned = false
+  at.abandonedUntil = 0
   setFrame(state, at, frame)
   at.lsn = order(state, effects, { kind: 'instance-accepted', instance, ballot }, [frame])
   put(state.answers, { kind: 'accepted', lsn: at.lsn, instance, ballot })

@@ -124,6 +124,7 @@ function onMessage(
     case 'basic-chosen':
       return onChosen(state, message)
     case 'basic-learn':
+      state.seenAsked = maxOf(state.seenAsked, message.through)
       return tellChosen(state, effects, from, message)
     case 'basic-learned':
       onLearned(state, effects, message, frameOf(frames))

@@ -244,10 +244,13 @@ export function onRead(
   effects.push({ kind: 'apply', first, frames })
 }
 
-/** On a tick: asks for what others know, when the own prefix has not moved for a while. */
+/**
+ * On a tick: asks for what others know, when the own prefix has not moved for a while. It asks as
+ * far as it holds values itself: so a proposer hears of instances that it has to finish.
+ */
 export function askForGap(state: State, effects: Effects, isDue: boolean): void {
   let source: Peer | null = null
-  let through = state.seenChosen
+  let through = maxOf(state.seenChosen, state.seenValue)
   for (const peer of state.peers) {
     if (peer.up && peer.known > (source?.known ?? state.chosenThrough)) source = peer
     through = maxOf(through, peer.known)

@@ -53,7 +53,10 @@ export interface BasicChosen {
   readonly ballot: Ballot
   readonly known: LogIndex
 }
-/** Asks for the chosen values of [from, through]; what the receiver does not know stays away. */
+/**
+ * Asks for the chosen values of [from, through]; what the receiver does not know stays away. It also
+ * says that there is something to finish through `through`: the sender holds a value or a notice.
+ */
 export interface BasicLearn {
   readonly kind: 'basic-learn'
   readonly from: LogIndex

@@ -182,6 +182,9 @@ function countPromise(state: State, effects: Effects, got: CountedPromise): void
 /** Phase 2 with the value that phase 1 allows. */
 function startAccept(state: State, effects: Effects, at: Instance, run: Run): void {
   assert(at.promised === run.ballot, 'a run whose promise is outdated has been refused')
+  // Chosen above this ballot meanwhile: a higher one will find the value.
+  if (at.chosenBallot > run.ballot) return refuse(state, at, run, at.chosenBallot)
+  assert(run.best !== null || at.chosenBallot === NO_BALLOT, 'phase 1 finds what was chosen')
   if (run.best === null && run.own === null) {
     if (!hasValue(state)) return abandonRun(state, at, run)
     run.own = takeValue(state)
@@ -219,14 +222,18 @@ export function runTimers(state: State, effects: Effects): void {
   }
 }
 
-/** On a tick without progress: finishes instances in which others left a value, from the lowest. */
+/**
+ * On a tick without progress: finishes instances in which others left a value, from the lowest. Also
+ * those known to be chosen: whoever could have told their value may have forgotten that they are.
+ */
 export function finishGaps(state: State, effects: Effects): void {
-  const through = Math.max(state.seenChosen, state.seenValue)
+  const through = Math.max(state.seenChosen, state.seenValue, state.seenAsked)
   const last = Math.min(through, state.chosenThrough + FINISH_MAX)
   for (let i = state.chosenThrough + 1; i <= last; i++) {
     if (state.running >= state.config.inflightInstancesMax) return
     const at = instanceAt(state, i as LogIndex)
-    if (at.chosen || at.chosenBallot > NO_BALLOT || at.run !== null || at.isAbandoned) continue
+    if (at.chosen || at.run !== null) continue
+    if (state.now < at.abandonedUntil) continue
     startBallot(state, effects, at, beginRun(state, at, null))
   }
 }

@@ -13,6 +13,8 @@ import { heapPopDue, heapPush, put } from './queue.ts'
 import { type Instance, type Run, type State, maxOf, randomBelow, release } from './state.ts'
 
 const RESEND_MS_MIN = 50
+/** An acceptor that was away may hold a value after all: gaps are tried again, ever more seldom. */
+const ABANDON_MS = 1000
 const DOUBLINGS_MAX = 6
 
 export function beginRun(state: State, at: Instance, own: FrameRef | null): Run {
@@ -34,14 +36,13 @@ export function beginRun(state: State, at: Instance, own: FrameRef | null): Run 
     isOver: false,
   }
   at.run = run
-  at.isAbandoned = false
   state.running++
   return run
 }
 
 /** A ballot of this node above everything it saw for the instance and used before (R4). */
 export function nextBallot(state: State, at: Instance, run: Run): Ballot {
-  const seen = ballotRound(maxOf(at.promised, run.refusedBy))
+  const seen = ballotRound(Math.max(at.promised, run.refusedBy, at.chosenBallot) as Ballot)
   return ballotOf(Math.max(state.roundMin, seen + 1), state.config.self)
 }
 
@@ -103,7 +104,7 @@ export function endRun(state: State, at: Instance, run: Run): void {
 /** Nobody accepted anything and there is nothing to propose: the gap is left for a value to come. */
 export function abandonRun(state: State, at: Instance, run: Run): void {
   closeRun(state, at, run)
-  at.isAbandoned = true
+  at.abandonedUntil = state.now + ABANDON_MS * 2 ** Math.min(at.abandonCount++, DOUBLINGS_MAX)
   if (at.instance < state.nextFree) state.nextFree = at.instance
 }
 

@@ -73,8 +73,9 @@ export interface Instance {
   chosenBallot: Ballot
   run: Run | null
   isReading: boolean
-  /** Phase 1 found no value and there was none to propose: a gap, left for a value to come. */
-  isAbandoned: boolean
+  /** How often phase 1 found no value and there was none to propose: a gap, left for a while. */
+  abandonCount: number
+  abandonedUntil: number
 }
 
 export interface Peer {
@@ -143,6 +144,8 @@ export interface State {
   /** Highest instance known to be chosen, and highest with an accepted value here. */
   seenChosen: LogIndex
   seenValue: LogIndex
+  /** Highest instance that another node asked about. */
+  seenAsked: LogIndex
   progressAt: number
   askedAt: number
   askedThrough: LogIndex
@@ -211,6 +214,7 @@ export function createState(config: BasicPaxosConfig, recovered: BasicPaxosRecov
     markedThrough: chosenThrough,
     seenChosen: chosenThrough,
     seenValue: chosenThrough,
+    seenAsked: NO_INDEX,
     progressAt: 0,
     askedAt: 0,
     askedThrough: NO_INDEX,
@@ -272,7 +276,8 @@ export function instanceAt(state: State, instance: LogIndex): Instance {
     chosenBallot: NO_BALLOT,
     run: null,
     isReading: false,
-    isAbandoned: false,
+    abandonCount: 0,
+    abandonedUntil: 0,
   }
   state.instances.set(instance, fresh)
   return fresh
