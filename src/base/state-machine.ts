@@ -11,6 +11,14 @@ export interface ApplyBatch {
   readonly count: number
   /** Bytes of entry i: a view that is valid only during this call. Copy what you keep. */
   payload(i: number): Uint8Array
+  /**
+   * The walk that makes no object an entry: each `next()` moves on by one entry and is false behind
+   * the last; then the entry is `bytes[offset .. offset + size)`. Starts before entry 0.
+   */
+  next(): boolean
+  readonly bytes: Uint8Array
+  readonly offset: number
+  readonly size: number
   /** Answers the proposer of entry i; the bytes are copied. Without it the result is null. */
   reply(i: number, bytes: Uint8Array): void
 }

@@ -1,0 +1,422 @@
+/**
+ * Builds the stages of one thread of one node from shared memory. Runs on that thread. A thread
+ * that owns the WAL opens and recovers it; the thread that owns decide needs what was recovered.
+ */
+import { performance } from 'node:perf_hooks'
+import { fileURLToPath } from 'node:url'
+import { assert } from '../base/assert.ts'
+import { ReplicaError } from '../base/errors.ts'
+import type { StateMachine } from '../base/state-machine.ts'
+import { basicPaxosCodec } from '../codec/basic-paxos-message.ts'
+import type { MessageCodec } from '../codec/message-codec.ts'
+import { xpaxosCodec } from '../codec/message.ts'
+import { createBasicPaxos } from '../core/basic-paxos/core.ts'
+import {
+  type BasicPaxosRecord,
+  type BasicPaxosRecovered,
+  foldBasicPaxos,
+} from '../core/basic-paxos/recovered.ts'
+import type { Core, CoreView } from '../core/engine.ts'
+import { nodeId } from '../core/ids.ts'
+import { createXPaxos } from '../core/xpaxos/core.ts'
+import { createDelay } from '../net/delay.ts'
+import { type Inbox, type InboxMemory, openInbox } from '../net/inbox.ts'
+import type { LinkEvent, PeerLink } from '../net/link.ts'
+import { openMemoryLink } from '../net/memory-link.ts'
+import { openTcpHub } from '../net/tcp-link.ts'
+import { type Bell, openBell, ring as ringBell } from '../ring/bell.ts'
+import { openCellRing } from '../ring/cell-ring.ts'
+import { add, openCounters, set } from '../ring/counters.ts'
+import { openLogRing } from '../ring/log-ring.ts'
+import { type ApplyCheck, createApplyCheck } from '../stages/apply-check.ts'
+import { createApplyStage } from '../stages/apply-stage.ts'
+import { createDecideStage } from '../stages/decide-stage.ts'
+import { createFanoutStage } from '../stages/fanout-stage.ts'
+import { outPort } from '../stages/port.ts'
+import { createReceiveStage } from '../stages/receive-stage.ts'
+import type { Stage } from '../stages/stage.ts'
+import { createWalStage } from '../stages/wal-stage.ts'
+import { type Recovered as WalRecovered, openWal } from '../wal/open.ts'
+import { openStorage } from '../wal/storage-fs.ts'
+import type { NodeSpec } from './node-spec.ts'
+import { openStateMachine } from './state-machine-of.ts'
+import {
+  APPLIED_COUNTERS,
+  type NodeMemory,
+  STAGE_COUNTERS,
+  type StageName,
+  type ThreadMap,
+  type ThreadName,
+  VIEW_COUNTERS,
+} from './topology.ts'
+
+export const ROLE_CODES = ['leader', 'candidate', 'follower', 'logger', 'learner'] as const
+
+/** What decide starts from; crosses threads. */
+export interface Recovery {
+  readonly wal: WalRecovered
+  readonly basic: BasicPaxosRecovered | null
+}
+
+/** Where this node's messages to a peer of the same process go. */
+export interface PeerInbox {
+  readonly peer: number
+  readonly memory: InboxMemory
+  /** Of the peer's receive thread. */
+  readonly bell: SharedArrayBuffer
+}
+
+export interface AssembleOptions {
+  readonly spec: NodeSpec
+  readonly memory: NodeMemory
+  readonly threads: ThreadMap
+  readonly thread: ThreadName
+  readonly peerInboxes: readonly PeerInbox[]
+  readonly recovery: Recovery | null
+  readonly callerStateMachine: StateMachine | null
+  readonly onEvent: (name: string, value: number) => void
+  /** Wakes the event loop that runs this thread's stages, from a socket's callback. */
+  readonly wake: () => void
+}
+
+/** What a thread tells when it ends, for the verdict of the benchmarks. */
+export interface ApplyReport {
+  readonly stateHash: string
+  readonly entries: number
+  readonly duplicates: number
+  readonly gaps: number
+  readonly clients: readonly {
+    readonly id: number
+    readonly through: number
+    readonly fold: number
+  }[]
+}
+
+export interface Assembled {
+  readonly stages: readonly Stage[]
+  readonly recovery: Recovery | null
+  readonly address: { readonly host: string; readonly port: number } | null
+  /** Null on threads without an apply stage. */
+  readonly applyReport: () => ApplyReport | null
+  readonly close: () => Promise<void>
+}
+
+export async function assemble(options: AssembleOptions): Promise<Assembled> {
+  const { spec, threads, thread, memory } = options
+  const has = (name: StageName): boolean => threads[name] === thread
+  const parts = partsOf(options)
+  const stages: Stage[] = []
+  let recovery = options.recovery
+  let hub: Awaited<ReturnType<typeof openTcpHub>> | null = null
+  let check: { readonly check: ApplyCheck; readonly machine: StateMachine } | null = null
+  if (has('wal')) {
+    const opened = openNodeWal(spec)
+    recovery = opened.recovery
+    stages.push(timed(parts, 'wal', walStage(parts, opened.wal)))
+  }
+  if (has('receive') || has('fanout')) {
+    assert(threads.receive === threads.fanout || spec.transport.kind === 'memory', 'one hub')
+    const inboxes = new Map(memory.inboxes.map((box) => [box.peer, openInbox(box.memory)]))
+    const incarnation = recovery?.wal.identity.incarnation ?? 1
+    if (spec.transport.kind === 'tcp') hub = await openHub(parts, inboxes, incarnation)
+    if (has('receive')) stages.push(timed(parts, 'receive', receiveStage(parts, inboxes)))
+    if (has('fanout')) stages.push(timed(parts, 'fanout', fanoutStage(parts, hub, incarnation)))
+  }
+  if (has('decide')) {
+    assert(recovery !== null, 'decide starts from what the WAL recovered')
+    stages.push(timed(parts, 'decide', decideStage(parts, recovery)))
+  }
+  if (has('apply') && !isLogger(spec)) {
+    const machine = options.callerStateMachine ?? (await openStateMachine(spec.stateMachine))
+    check = { machine, check: createApplyCheck(spec.engine === 'xpaxos') }
+    stages.push(timed(parts, 'apply', applyStage(parts, machine, check.check)))
+  }
+  return {
+    stages,
+    recovery,
+    address: hub?.address ?? null,
+    applyReport: () => (check === null ? null : reportOf(check.machine, check.check)),
+    close: async () => {
+      for (const stage of stages) stage.close()
+      await hub?.close()
+    },
+  }
+}
+
+const isLogger = (spec: NodeSpec): boolean =>
+  spec.members.find(({ id }) => id === spec.id)?.role === 'logger'
+
+const nowMs = (): number => performance.now()
+
+/** Handles of this thread, opened once. */
+function partsOf({ spec, memory, threads, thread, peerInboxes, onEvent, wake }: AssembleOptions) {
+  const bellOf = (name: StageName): Bell | null => {
+    if (threads[name] === thread) return null
+    return openBell(memory.bells[threads[name]]!)
+  }
+  const logRings = [
+    openLogRing(memory.ingestLog),
+    ...memory.inboxes.map(({ memory: inbox }) => openLogRing(inbox.log)),
+    openLogRing(memory.readback),
+  ]
+  const counters = (name: StageName) => openCounters(STAGE_COUNTERS, memory.stages[name])
+  return { spec, memory, threads, thread, peerInboxes, onEvent, wake, bellOf, logRings, counters }
+}
+type Parts = ReturnType<typeof partsOf>
+
+/** Counts the time of duty cycles that did something. */
+function timed({ counters }: Parts, name: StageName, stage: Stage): Stage {
+  const block = counters(name)
+  const doWork = (): number => {
+    const since = nowMs()
+    const work = stage.doWork()
+    if (work > 0) add(block, 'busyMs', nowMs() - since)
+    return work
+  }
+  return { name: stage.name, doWork, close: () => stage.close() }
+}
+
+function openNodeWal(spec: NodeSpec) {
+  const { clusterId, id, engine, durability, dataDir, tuning } = spec
+  const records: BasicPaxosRecord[] = []
+  const basic = engine === 'basic-paxos'
+  const { wal, recovered } = openWal(openStorage(), {
+    dir: dataDir,
+    identity: { clusterId, nodeId: id, incarnation: 1, engine, durability },
+    segmentSizeBytes: tuning.walSegmentSizeBytes,
+    spareSegments: 4,
+    onRecord: ({ lsn, record, frames }) => {
+      if (basic) records.push({ lsn, record, frame: frames[0] ?? null })
+    },
+  })
+  const recovery: Recovery = { wal: recovered, basic: basic ? foldBasicPaxos(records) : null }
+  return { wal, recovery }
+}
+
+function walStage(parts: Parts, wal: ReturnType<typeof openNodeWal>['wal']): Stage {
+  const { memory, logRings, bellOf, counters, spec } = parts
+  const block = counters('wal')
+  return createWalStage({
+    wal,
+    logRings,
+    readback: logRings.at(-1)!,
+    orders: openCellRing(memory.walOrders),
+    toDecide: outPort(openCellRing(memory.walEvents), bellOf('decide')),
+    onGroup: (batches, sizeBytes) => {
+      add(block, 'batches', batches)
+      add(block, 'sizeBytes', sizeBytes)
+      if (spec.durability === 'fsync') add(block, 'syncs', 1)
+    },
+  })
+}
+
+function receiveStage(parts: Parts, inboxes: ReadonlyMap<number, Inbox>): Stage {
+  const { spec, memory, logRings, bellOf, counters, onEvent } = parts
+  const block = counters('receive')
+  const links = memory.inboxes.map(({ peer }, place) => {
+    const delay = createDelay({ ...spec.emulation, seed: spec.tuning.seed + peer })
+    const { cells } = inboxes.get(peer)!
+    return {
+      peer,
+      cells,
+      log: logRings[place + 1]!,
+      ring: place + 1,
+      delay: delay.isNone ? null : delay,
+      onInvalid: () => onEvent('frame-invalid', peer),
+      onPayload: (sizeBytes: number) => {
+        add(block, 'batches', 1)
+        add(block, 'sizeBytes', sizeBytes)
+      },
+    }
+  })
+  return createReceiveStage(links, outPort(openCellRing(memory.received), bellOf('decide')), nowMs)
+}
+
+async function openHub(parts: Parts, inboxes: ReadonlyMap<number, Inbox>, incarnation: number) {
+  const { spec, onEvent, wake, bellOf } = parts
+  assert(spec.transport.kind === 'tcp', 'a hub is for sockets')
+  const { host, port, peers } = spec.transport
+  const receiveBell = bellOf('receive')
+  const onLink = (event: LinkEvent): void => {
+    if ('peer' in event) onEvent(`link-${event.kind}`, event.peer)
+    else onEvent(`link-${event.kind}`, 0)
+  }
+  return openTcpHub({
+    self: spec.id,
+    peers,
+    clusterId: spec.clusterId,
+    incarnation,
+    nonce: spec.nonce,
+    inboxes,
+    listenHost: host,
+    listenPort: port,
+    onEvent: onLink,
+    onDelivered: () => (receiveBell === null ? wake() : ringBell(receiveBell)),
+  })
+}
+
+function fanoutStage(
+  parts: Parts,
+  hub: Awaited<ReturnType<typeof openTcpHub>> | null,
+  incarnation: number,
+): Stage {
+  const { spec, memory, logRings, bellOf, counters, peerInboxes } = parts
+  const links = new Map<number, PeerLink>()
+  const polls: (() => number)[] = []
+  if (hub !== null) {
+    for (const { peer } of memory.inboxes) links.set(peer, hub.linkTo(peer))
+    polls.push(() => hub.doWork())
+  }
+  for (const { peer, memory: inbox, bell } of peerInboxes) {
+    const peerBell = openBell(bell)
+    const link = openMemoryLink({
+      from: spec.id,
+      incarnation,
+      nonce: spec.nonce,
+      inbox: openInbox(inbox),
+      now: nowMs,
+      onDelivered: () => ringBell(peerBell),
+    })
+    links.set(peer, link)
+    polls.push(() => link.doWork())
+  }
+  const block = counters('fanout')
+  return createFanoutStage({
+    self: spec.id,
+    links,
+    logRings,
+    orders: openCellRing(memory.fanoutOrders),
+    toDecide: outPort(openCellRing(memory.fanoutEvents), bellOf('decide')),
+    onSent: (messages, sizeBytes) => {
+      add(block, 'batches', messages)
+      add(block, 'sizeBytes', sizeBytes)
+    },
+    poll: () => polls.reduce((work, poll) => work + poll(), 0),
+  })
+}
+
+function decideStage(parts: Parts, recovery: Recovery): Stage {
+  if (parts.spec.engine === 'xpaxos')
+    return driveCore(parts, xpaxosOf(parts, recovery), xpaxosCodec)
+  return driveCore(parts, basicPaxosOf(parts, recovery), basicPaxosCodec)
+}
+
+function xpaxosOf({ spec }: Parts, { wal }: Recovery) {
+  const { tuning } = spec
+  return createXPaxos(
+    {
+      self: nodeId(spec.id),
+      members: spec.members,
+      heartbeatMs: tuning.heartbeatMs,
+      electionTimeoutMs: tuning.electionTimeoutMs,
+      windowBytes: tuning.windowBytes,
+      batchBytesMax: tuning.batchBytesMax,
+      batchEntriesMax: tuning.batchEntriesMax,
+      pipelineDepth: tuning.pipelineDepth,
+      seed: tuning.seed,
+    },
+    { ...wal, firstRetained: wal.retainedFirst },
+  )
+}
+
+function basicPaxosOf({ spec }: Parts, { basic }: Recovery) {
+  const { tuning } = spec
+  return createBasicPaxos(
+    {
+      self: nodeId(spec.id),
+      members: spec.members,
+      proposers: tuning.proposers,
+      inflightInstancesMax: tuning.inflightInstancesMax,
+      retryMs: Math.max(1, Math.floor(tuning.heartbeatMs / 5)),
+      takeoverMs: tuning.electionTimeoutMs,
+      seed: tuning.seed,
+    },
+    basic!,
+  )
+}
+
+function driveCore<Message>(
+  parts: Parts,
+  core: Core<Message>,
+  codec: MessageCodec<Message>,
+): Stage {
+  const { memory, logRings, bellOf, onEvent, spec } = parts
+  const view = openCounters(VIEW_COUNTERS, memory.view)
+  const toDecideFrom = (sab: SharedArrayBuffer) => openCellRing(sab)
+  return createDecideStage({
+    core,
+    codec,
+    logRings,
+    submitted: toDecideFrom(memory.submitted),
+    received: toDecideFrom(memory.received),
+    fromWal: toDecideFrom(memory.walEvents),
+    fromApply: toDecideFrom(memory.applyEvents),
+    fromFanout: toDecideFrom(memory.fanoutEvents),
+    toWal: outPort(openCellRing(memory.walOrders), bellOf('wal')),
+    toApply: outPort(openCellRing(memory.applyOrders), bellOf('apply')),
+    toFanout: outPort(openCellRing(memory.fanoutOrders), bellOf('fanout')),
+    toIngest: outPort(openCellRing(memory.admissions), bellOf('ingest')),
+    answersAll: spec.engine === 'basic-paxos',
+    retainBytes: spec.tuning.retainBytes,
+    nowMs,
+    onEvent,
+    onView: () => publishView(view, core.view),
+  })
+}
+
+function publishView(
+  view: ReturnType<typeof openCounters<(typeof VIEW_COUNTERS)[number]>>,
+  of: CoreView,
+): void {
+  set(view, 'role', ROLE_CODES.indexOf(of.role))
+  set(view, 'leader', of.leader)
+  set(view, 'promised', of.promised)
+  set(view, 'acceptedBallot', of.acceptedBallot)
+  set(view, 'last', of.last)
+  set(view, 'durable', of.durable)
+  set(view, 'acceptedBatches', of.acceptedBatches)
+  set(view, 'chosen', of.chosen)
+}
+
+function applyStage(parts: Parts, stateMachine: StateMachine, check: ApplyCheck): Stage {
+  const { memory, logRings, bellOf, counters } = parts
+  const block = counters('apply')
+  const applied = openCounters(APPLIED_COUNTERS, memory.applied)
+  return createApplyStage({
+    stateMachine,
+    check,
+    logRings,
+    orders: openCellRing(memory.applyOrders),
+    toDecide: outPort(openCellRing(memory.applyEvents), bellOf('decide')),
+    toClient: {
+      port: outPort(openCellRing(memory.replies), bellOf('ingest')),
+      bytes: openLogRing(memory.replyBytes),
+    },
+    onApplied: (through, frames, entries) => {
+      set(applied, 'applied', through)
+      add(applied, 'entries', entries)
+      add(block, 'batches', frames)
+      add(block, 'entries', entries)
+    },
+  })
+}
+
+function reportOf(machine: StateMachine, check: ApplyCheck): ApplyReport {
+  const { entries, duplicates, gaps } = check
+  const clients = [...check.clients].map(([id, { next, fold }]) => ({
+    id,
+    through: next - 1,
+    fold,
+  }))
+  return { stateHash: machine.hash?.() ?? '', entries, duplicates, gaps, clients }
+}
+
+export function modulePathProblem(url: string): ReplicaError | null {
+  try {
+    fileURLToPath(url)
+    return null
+  } catch {
+    const problems = [`stateMachine: ${url} is not a file URL`]
+    return new ReplicaError('E_CONFIG_INVALID', problems[0]!, { problems })
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * Every knob of a node: unit, range, default and reason; user options in, NodeSpec out. All
+ * problems are reported at once. Pure but for the default nonce.
+ */
+import { randomBytes } from 'node:crypto'
+import { resolve } from 'node:path'
+import { ReplicaError } from '../base/errors.ts'
+import type { StateMachine } from '../base/state-machine.ts'
+import type { Member, MemberRole } from '../core/engine.ts'
+import type { NodeId } from '../core/ids.ts'
+import type { Durability } from '../wal/identity.ts'
+import type {
+  EngineKind,
+  LinkEmulation,
+  NodeSpec,
+  StateMachineSpec,
+  TransportSpec,
+  Tuning,
+} from './node-spec.ts'
+import { type LayoutName, autoLayout } from './topology.ts'
+
+interface Knob {
+  readonly min: number
+  readonly max: number
+  readonly default: number
+  readonly why: string
+}
+
+const UNBOUNDED = Number.MAX_SAFE_INTEGER
+
+export const KNOBS = {
+  heartbeatMs: { min: 1, max: 10_000, default: 50, why: 'how often a leader proves it lives' },
+  electionTimeoutMs: { min: 10, max: 60_000, default: 500, why: 'must outlast a GC pause' },
+  batchBytesMax: { min: 4_096, max: 2 ** 22, default: 2 ** 20, why: 'one frame, one accept' },
+  batchEntriesMax: { min: 1, max: UNBOUNDED, default: UNBOUNDED, why: '1 makes Multi-Paxos' },
+  batchLingerUs: { min: 0, max: 1_000_000, default: 0, why: 'waiting for company; 0 never waits' },
+  pipelineDepth: { min: 1, max: 1_024, default: 8, why: 'batches ordered and not yet chosen' },
+  windowBytes: { min: 4_096, max: 2 ** 28, default: 2 ** 23, why: 'bytes in flight to one peer' },
+  uncommittedBytesMax: { min: 65_536, max: 2 ** 28, default: 2 ** 24, why: 'early refusals' },
+  ringSizeBytes: { min: 2 ** 16, max: 2 ** 30, default: 2 ** 25, why: 'how far a stage may lag' },
+  walSegmentSizeBytes: { min: 2 ** 20, max: 2 ** 30, default: 2 ** 26, why: 'preallocated file' },
+  retainBytes: { min: 0, max: UNBOUNDED, default: 0, why: 'log kept behind applied; 0: all' },
+  inflightInstancesMax: { min: 1, max: 2 ** 20, default: 65_536, why: 'Basic Paxos instances' },
+  proposers: { min: 1, max: 9, default: 1, why: 'Basic Paxos: how many propose at once' },
+  seed: { min: 0, max: 2 ** 31 - 1, default: 1, why: 'chance of elections and emulated links' },
+} as const satisfies { readonly [Name in keyof Tuning]: Knob }
+
+export interface MemberOptions {
+  readonly id: number
+  /** Default voter. A logger votes and keeps the log, and has no state machine. */
+  readonly role?: MemberRole
+  /** 0..9, default 5: higher stands earlier for leadership; 0 never leads. */
+  readonly weight?: number
+}
+
+export interface CommonOptions {
+  /** Default: `xpaxos`. */
+  readonly clusterId?: string
+  /** `fsync` (default): acknowledged only when synced on a quorum; `os`; `none`: no files. */
+  readonly durability?: Durability
+  readonly engine?: EngineKind
+  /** Which stages share a thread; default `auto`. */
+  readonly layout?: LayoutName | 'auto'
+  readonly tuning?: Partial<Tuning>
+  readonly emulation?: Partial<LinkEmulation>
+}
+
+/** An object runs on the caller's thread; a URL's module or a built-in runs on the apply thread. */
+export type StateMachineOption = StateMachine | URL | 'kv' | 'hash'
+
+export interface NodeOptions extends CommonOptions {
+  readonly id: number
+  readonly members: readonly MemberOptions[]
+  readonly dataDir: string
+  readonly stateMachine: StateMachineOption
+  /** Peers of lower id dial in, so only those of higher id need an address. */
+  readonly transport: {
+    readonly host?: string
+    readonly port: number
+    readonly peers: readonly { readonly id: number; readonly host: string; readonly port: number }[]
+  }
+}
+
+export interface SpecInput extends CommonOptions {
+  readonly id: number
+  readonly members: readonly MemberOptions[]
+  readonly dataDir: string
+  readonly stateMachine: StateMachineOption
+  readonly transport: TransportSpec
+}
+
+/** @throws ReplicaError E_CONFIG_INVALID listing every problem, not just the first */
+export function specOf(input: SpecInput): NodeSpec {
+  const problems: string[] = []
+  const members = membersOf(input, problems)
+  const tuning = tuningOf(input.tuning ?? {}, problems)
+  const emulation = { rttMs: 0, jitterMs: 0, bandwidthMbps: 0, ...input.emulation }
+  for (const [name, value] of Object.entries(emulation)) {
+    if (!(value >= 0 && value <= 60_000)) problems.push(`${name}=${value}: want 0 to 60000`)
+  }
+  const stateMachine = stateMachineOf(input.stateMachine, problems)
+  if (input.dataDir === '' && input.durability !== 'none') problems.push('dataDir: want a folder')
+  if (problems.length > 0) {
+    throw new ReplicaError('E_CONFIG_INVALID', problems.join('; '), { problems })
+  }
+  const layout = input.layout ?? 'auto'
+  return Object.freeze({
+    engine: input.engine ?? 'xpaxos',
+    id: input.id,
+    members,
+    clusterId: input.clusterId ?? 'xpaxos',
+    durability: input.durability ?? 'fsync',
+    dataDir: resolve(input.dataDir),
+    layout: layout === 'auto' ? autoLayout() : layout,
+    tuning,
+    emulation,
+    transport: input.transport,
+    stateMachine,
+    nonce: randomBytes(6).readUIntBE(0, 6),
+  })
+}
+
+function membersOf({ id, members }: SpecInput, problems: string[]): Member[] {
+  const ids = new Set(members.map((member) => member.id))
+  if (ids.size !== members.length) problems.push('members: every id once')
+  if (!ids.has(id)) problems.push(`id=${id}: is not one of the members`)
+  if (members.length > 9) problems.push(`members: ${members.length} of at most 9`)
+  const made = members.map(({ id: memberId, role = 'voter', weight = 5 }): Member => {
+    if (!isIntegerIn(memberId, 1, 65_535)) problems.push(`member id ${memberId}: want 1 to 65535`)
+    if (!isIntegerIn(weight, 0, 9)) problems.push(`weight=${weight}: want 0 to 9`)
+    return { id: memberId as NodeId, role, weight: role === 'voter' ? weight : 0 }
+  })
+  if (!made.some(({ weight }) => weight > 0)) problems.push('members: no voter that could lead')
+  return made
+}
+
+function tuningOf(given: Partial<Tuning>, problems: string[]): Tuning {
+  const values: Record<string, number> = {}
+  for (const [name, knob] of Object.entries(KNOBS)) {
+    const value = given[name as keyof Tuning] ?? knob.default
+    values[name] = value
+    if (isIntegerIn(value, knob.min, knob.max)) continue
+    problems.push(`${name}=${value}: want an integer in [${knob.min}, ${knob.max}] (${knob.why})`)
+  }
+  for (const name of Object.keys(given))
+    if (!(name in KNOBS)) problems.push(`${name}: no such knob`)
+  const tuning = values as unknown as Tuning
+  if (problems.length === 0) checkTogether(tuning, problems)
+  return Object.freeze(tuning)
+}
+
+function checkTogether(tuning: Tuning, problems: string[]): void {
+  const { heartbeatMs, electionTimeoutMs, ringSizeBytes, batchBytesMax, walSegmentSizeBytes } =
+    tuning
+  if (electionTimeoutMs < 3 * heartbeatMs) problems.push('electionTimeoutMs: want 3 * heartbeatMs')
+  if (!Number.isInteger(Math.log2(ringSizeBytes))) problems.push('ringSizeBytes: a power of two')
+  if (4 * batchBytesMax > ringSizeBytes) problems.push('batchBytesMax: at most ringSizeBytes / 4')
+  if (2 * batchBytesMax > walSegmentSizeBytes) {
+    problems.push('batchBytesMax: at most walSegmentSizeBytes / 2')
+  }
+}
+
+function stateMachineOf(option: StateMachineOption, problems: string[]): StateMachineSpec {
+  if (option === 'kv' || option === 'hash') return { kind: 'builtin', name: option }
+  if (option instanceof URL) return { kind: 'module', url: option.href }
+  if (typeof option?.apply === 'function') return { kind: 'caller' }
+  problems.push('stateMachine: want an object with apply(), a URL of a module, "kv" or "hash"')
+  return { kind: 'caller' }
+}
+
+const isIntegerIn = (value: number, min: number, max: number): boolean =>
+  Number.isInteger(value) && value >= min && value <= max

@@ -1,0 +1,21 @@
+/** The public interface of the package: what an embedding program imports from `xpaxos`. */
+export { ReplicaError, hasCode } from '../base/errors.ts'
+export type { ErrorCode, ErrorDetails, Outcome } from '../base/errors.ts'
+export type {
+  ApplyBatch,
+  SnapshotSink,
+  SnapshotSource,
+  StateMachine,
+} from '../base/state-machine.ts'
+export { createHashStateMachine } from '../state-machines/hash-state-machine.ts'
+export {
+  createKeyValueStateMachine,
+  encodeCas,
+  encodeDelete,
+  encodePut,
+} from '../state-machines/key-value.ts'
+export type { ApplyReport } from './assemble.ts'
+export type { Proposed, Writer } from './client.ts'
+export type { CommonOptions, MemberOptions, NodeOptions, StateMachineOption } from './config.ts'
+export { type LocalCluster, type LocalClusterOptions, openLocalCluster } from './local-cluster.ts'
+export { type NodeEvent, type NodeStatus, type ReplicaNode, openNode } from './node.ts'

@@ -1,0 +1,154 @@
+/**
+ * The embedded default: a whole cluster in one process. Every node has its own data directory, its
+ * own WAL with real syncs and its own threads; the links are memory.
+ */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { ReplicaError } from '../base/errors.ts'
+import type { StateMachine } from '../base/state-machine.ts'
+import { startCallerLoop } from './caller-loop.ts'
+import { type Proposed, type Writer, notLeader } from './client.ts'
+import { type CommonOptions, type MemberOptions, specOf } from './config.ts'
+import { type NodeEvent, type OpenParts, type ReplicaNode, openParts } from './node.ts'
+import { createNodeMemory, threadMapOf } from './topology.ts'
+
+export interface LocalClusterOptions extends CommonOptions {
+  /** How many voters, or the members themselves. Default 3. */
+  readonly nodes?: number | readonly MemberOptions[]
+  /** Parent folder; each node has `node-<id>` in it. Not used with durability `none`. */
+  readonly dataDir?: string
+  /** Called once a node for objects; a URL or a built-in name runs on the apply thread. */
+  readonly stateMachine: (() => StateMachine) | URL | 'kv' | 'hash'
+  readonly onEvent?: (event: NodeEvent) => void
+}
+
+export interface LocalCluster {
+  readonly nodes: readonly ReplicaNode[]
+  /** Resolves with the node that leads, waiting for an election if need be. */
+  leader(options?: { readonly signal?: AbortSignal }): Promise<ReplicaNode>
+  /** Proposes at the leader. Waits for a leader, never retries what was proposed. */
+  propose(payload: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<Proposed>
+  /** A batch writer at the present leader. @throws ReplicaError E_NOT_LEADER when there is none */
+  writer(): Writer
+  close(): Promise<void>
+}
+
+/**
+ * Opens all nodes and waits until one leads.
+ * @throws ReplicaError E_CONFIG_INVALID, E_DATA_DIR, E_WAL_CORRUPT, E_DISK
+ */
+export async function openLocalCluster(options: LocalClusterOptions): Promise<LocalCluster> {
+  const members = membersOf(options.nodes ?? 3)
+  const { stateMachine, dataDir = '' } = options
+  const isFactory = typeof stateMachine === 'function'
+  const machines = members.map(() => (isFactory ? stateMachine() : null))
+  const specs = members.map(({ id }, place) =>
+    specOf({
+      ...options,
+      id,
+      members,
+      dataDir: dataDir === '' ? '' : join(dataDir, `node-${id}`),
+      stateMachine: machines[place] ?? (stateMachine as URL | 'kv' | 'hash'),
+      transport: { kind: 'memory' },
+    }),
+  )
+  if (dataDir !== '' && options.durability !== 'none') makeFolder(dataDir)
+  const callerLoop = startCallerLoop()
+  const waiting = new Set<() => void>()
+  const onEvent = (event: NodeEvent): void => {
+    if (event.kind === 'leads') for (const wake of waiting) wake()
+    options.onEvent?.(event)
+  }
+  const wirings = specs.map((spec, place) => {
+    const applyInCaller = machines[place] !== null
+    const threads = threadMapOf(spec.layout, { tcp: false, applyInCaller })
+    const peers = members.filter(({ id }) => id !== spec.id).map(({ id }) => id)
+    const { ringSizeBytes } = spec.tuning
+    const memory = createNodeMemory({ peers, threads, ringSizeBytes, callerBell: callerLoop.bell })
+    return { spec, threads, memory }
+  })
+  const open = (place: number): Promise<ReplicaNode> => {
+    const { spec, threads, memory } = wirings[place]!
+    const parts: OpenParts = {
+      ...{ spec, threads, memory, callerLoop, onEvent },
+      ownsLoop: false,
+      stateMachine: machines[place] ?? null,
+      peerInboxes: wirings.filter((other) => other.spec.id !== spec.id).map(inboxFor(spec.id)),
+    }
+    return openParts(parts)
+  }
+  const opened = await Promise.allSettled(wirings.map((_, place) => open(place)))
+  const nodes = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+  const close = async (): Promise<void> => {
+    await Promise.all(nodes.map((node) => node.close()))
+    await callerLoop.close()
+  }
+  const failed = opened.find((one) => one.status === 'rejected')
+  if (failed !== undefined) {
+    await close()
+    throw failed.reason
+  }
+  const leader = async ({ signal }: { readonly signal?: AbortSignal } = {}) => {
+    for (;;) {
+      const found = nodes.find((node) => node.leads)
+      if (found !== undefined) return found
+      if (signal?.aborted === true) {
+        throw new ReplicaError('E_ABORTED', 'no leader yet', { reason: 'signal' })
+      }
+      await nextChange(waiting, signal)
+    }
+  }
+  await leader()
+  return {
+    nodes,
+    leader,
+    async propose(payload, proposeOptions) {
+      const node = await leader(proposeOptions)
+      return node.propose(payload, proposeOptions)
+    },
+    writer() {
+      const node = nodes.find((one) => one.leads)
+      if (node === undefined) throw notLeader(0)
+      return node.writer()
+    },
+    close,
+  }
+}
+
+function membersOf(nodes: number | readonly MemberOptions[]): readonly MemberOptions[] {
+  if (typeof nodes !== 'number') return nodes
+  if (Number.isInteger(nodes) && nodes >= 1 && nodes <= 9) {
+    return Array.from({ length: nodes }, (_, place) => ({ id: place + 1 }))
+  }
+  const problems = [`nodes=${nodes}: want 1 to 9`]
+  throw new ReplicaError('E_CONFIG_INVALID', problems[0]!, { problems })
+}
+
+/** The inbox that `from` fills at another node, and the bell of the thread that empties it. */
+const inboxFor = (from: number) => (other: Pick<OpenParts, 'spec' | 'memory' | 'threads'>) => ({
+  peer: other.spec.id,
+  memory: other.memory.inboxes.find(({ peer }) => peer === from)!.memory,
+  bell: other.memory.bells[other.threads.receive]!,
+})
+
+function makeFolder(dir: string): void {
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+  } catch (cause) {
+    const problem = cause instanceof Error ? cause.message : String(cause)
+    throw new ReplicaError('E_DATA_DIR', problem, { problem }, 'not-proposed', { cause })
+  }
+}
+
+/** Woken by a change of leadership, or by the signal. */
+function nextChange(waiting: Set<() => void>, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const wake = (): void => {
+      waiting.delete(wake)
+      signal?.removeEventListener('abort', wake)
+      resolve()
+    }
+    waiting.add(wake)
+    signal?.addEventListener('abort', wake)
+  })
+}

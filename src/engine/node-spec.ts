@@ -1,0 +1,69 @@
+/**
+ * What a node is told, in a form that crosses threads and processes: everything but memory. Made
+ * from the user's options by engine/config.ts.
+ */
+import type { Member } from '../core/engine.ts'
+import type { Durability } from '../wal/identity.ts'
+import type { LayoutName } from './topology.ts'
+
+export type EngineKind = 'xpaxos' | 'basic-paxos'
+
+export interface Tuning {
+  readonly heartbeatMs: number
+  readonly electionTimeoutMs: number
+  readonly batchBytesMax: number
+  readonly batchEntriesMax: number
+  readonly batchLingerUs: number
+  readonly pipelineDepth: number
+  readonly windowBytes: number
+  readonly uncommittedBytesMax: number
+  readonly ringSizeBytes: number
+  readonly walSegmentSizeBytes: number
+  /** Log kept on disk behind the applied index; 0: all of it. */
+  readonly retainBytes: number
+  readonly inflightInstancesMax: number
+  readonly proposers: number
+  readonly seed: number
+}
+
+export interface LinkEmulation {
+  readonly rttMs: number
+  readonly jitterMs: number
+  readonly bandwidthMbps: number
+}
+
+export type StateMachineSpec =
+  | { readonly kind: 'builtin'; readonly name: 'hash' | 'kv' }
+  /** A module whose default-free export `createStateMachine()` makes one. */
+  | { readonly kind: 'module'; readonly url: string }
+  /** An object of the caller, which stays on the caller's thread. */
+  | { readonly kind: 'caller' }
+
+export type TransportSpec =
+  | { readonly kind: 'memory' }
+  | {
+      readonly kind: 'tcp'
+      readonly host: string
+      readonly port: number
+      readonly peers: readonly {
+        readonly id: number
+        readonly host: string
+        readonly port: number
+      }[]
+    }
+
+export interface NodeSpec {
+  readonly engine: EngineKind
+  readonly id: number
+  readonly members: readonly Member[]
+  readonly clusterId: string
+  readonly durability: Durability
+  readonly dataDir: string
+  readonly layout: LayoutName
+  readonly tuning: Tuning
+  readonly emulation: LinkEmulation
+  readonly transport: TransportSpec
+  readonly stateMachine: StateMachineSpec
+  /** Drawn when the process starts; tells a restarted process from an old one. */
+  readonly nonce: number
+}

@@ -1,0 +1,243 @@
+/**
+ * One replica: its threads, its client side, its status. `openNode` is for a node that talks to its
+ * peers over sockets; local-cluster.ts opens several in one process over memory links.
+ */
+import { ReplicaError } from '../base/errors.ts'
+import type { StateMachine } from '../base/state-machine.ts'
+
+import { bellStatisticsOf, openBell } from '../ring/bell.ts'
+import { openCellRing, statisticsOf as cellStatisticsOf } from '../ring/cell-ring.ts'
+import { countersOf, openCounters } from '../ring/counters.ts'
+import { openLogRing, statisticsOf as logStatisticsOf } from '../ring/log-ring.ts'
+import type { RingStatistics } from '../ring/log-ring.ts'
+import { type Ingest, createIngest } from '../stages/ingest-stage.ts'
+import { outPort } from '../stages/port.ts'
+import { type ApplyReport, type PeerInbox, ROLE_CODES } from './assemble.ts'
+import { performance } from 'node:perf_hooks'
+import { type CallerLoop, startCallerLoop } from './caller-loop.ts'
+import { type Proposed, type Writer, createClientSide } from './client.ts'
+import { type NodeOptions, specOf } from './config.ts'
+import { startHost } from './host.ts'
+import type { NodeSpec } from './node-spec.ts'
+import {
+  APPLIED_COUNTERS,
+  type NodeMemory,
+  STAGE_COUNTERS,
+  STAGE_NAMES,
+  type StageName,
+  type ThreadMap,
+  VIEW_COUNTERS,
+  createNodeMemory,
+  threadMapOf,
+} from './topology.ts'
+
+export interface NodeStatus {
+  readonly id: number
+  readonly role: (typeof ROLE_CODES)[number]
+  /** The leader this node follows; 0: none known. */
+  readonly leader: number
+  readonly promised: number
+  readonly last: number
+  readonly chosen: number
+  readonly durable: number
+  readonly applied: number
+  readonly acceptedBatches: number
+}
+
+export interface StageStatistics {
+  readonly busyMs: number
+  readonly batches: number
+  readonly entries: number
+  readonly sizeBytes: number
+  readonly syncs: number
+}
+
+export interface NodeStatistics {
+  readonly stages: Readonly<Record<StageName, StageStatistics>>
+  readonly rings: Readonly<Record<string, RingStatistics>>
+  /** By thread. */
+  readonly parks: Readonly<Record<string, number>>
+}
+
+export interface ReplicaNode {
+  readonly id: number
+  /** Where peers reach this node; null over memory links. */
+  readonly address: { readonly host: string; readonly port: number } | null
+  /** True while this node leads and takes proposals. */
+  readonly leads: boolean
+  /** @throws ReplicaError; its `outcome` says whether the entry may still be chosen */
+  propose(payload: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<Proposed>
+  /** A batch interface for millions of entries a second. @throws E_NOT_LEADER */
+  writer(): Writer
+  status(): NodeStatus
+  statistics(): NodeStatistics
+  /** Ends the node in order. The report is what its state machine ended with. */
+  close(): Promise<ApplyReport | null>
+  /** Ends the node where it stands, as a crash would. For tests and drills. */
+  kill(): Promise<void>
+  /** The client stage itself: for generators that fill entries in place. */
+  readonly ingest: Ingest
+}
+
+export type NodeEvent =
+  | { readonly kind: 'event'; readonly node: number; readonly name: string; readonly value: number }
+  | { readonly kind: 'leads'; readonly node: number; readonly leads: boolean }
+  | { readonly kind: 'failed'; readonly node: number; readonly error: ReplicaError }
+
+export interface OpenParts {
+  readonly spec: NodeSpec
+  readonly memory: NodeMemory
+  readonly threads: ThreadMap
+  readonly peerInboxes: readonly PeerInbox[]
+  readonly stateMachine: StateMachine | null
+  readonly callerLoop: CallerLoop
+  readonly ownsLoop: boolean
+  readonly onEvent: (event: NodeEvent) => void
+}
+
+/**
+ * Opens one replica over TCP. Resolves when its files are recovered and its port listens; a leader
+ * is elected once a quorum of members is open.
+ * @throws ReplicaError E_CONFIG_INVALID, E_DATA_DIR, E_WAL_CORRUPT, E_DISK, E_LISTEN
+ */
+export async function openNode(
+  options: NodeOptions & { readonly onEvent?: (event: NodeEvent) => void },
+): Promise<ReplicaNode> {
+  const { host = '127.0.0.1', port, peers } = options.transport
+  const spec = specOf({ ...options, transport: { kind: 'tcp', host, port, peers } })
+  const callerLoop = startCallerLoop()
+  const isObject = spec.stateMachine.kind === 'caller'
+  const threads = threadMapOf(spec.layout, { tcp: true, applyInCaller: isObject })
+  const memory = createNodeMemory({
+    peers: spec.members.filter(({ id }) => id !== spec.id).map(({ id }) => id),
+    threads,
+    ringSizeBytes: spec.tuning.ringSizeBytes,
+    callerBell: callerLoop.bell,
+  })
+  return openParts({
+    spec,
+    memory,
+    threads,
+    peerInboxes: [],
+    stateMachine: isObject ? (options.stateMachine as StateMachine) : null,
+    callerLoop,
+    ownsLoop: true,
+    onEvent: options.onEvent ?? (() => undefined),
+  })
+}
+
+/** Opens a node over given memory; shared by openNode and openLocalCluster. */
+export async function openParts(parts: OpenParts): Promise<ReplicaNode> {
+  const { spec, memory, threads, callerLoop, onEvent } = parts
+  const { id, tuning } = spec
+  const ingest = openIngest(parts)
+  const client = createClientSide(ingest, {
+    replies: openCellRing(memory.replies),
+    replyBytes: openLogRing(memory.replyBytes),
+    durability: spec.durability,
+    clientIdBase: (spec.nonce % 2 ** 31) * 2 ** 21 + 1,
+    payloadSizeBytesMax: tuning.batchBytesMax - 1_024,
+    completesOnApply: spec.engine === 'basic-paxos',
+  })
+  const work = (): number => ingest.doWork() + client.doWork()
+  const removeWork = callerLoop.add(work, (error) => {
+    throw error
+  })
+  const release = async (): Promise<void> => {
+    removeWork()
+    if (parts.ownsLoop) await callerLoop.close()
+  }
+  const host = await startHost({
+    spec,
+    memory,
+    threads,
+    peerInboxes: parts.peerInboxes,
+    stateMachine: parts.stateMachine,
+    callerLoop,
+    onEvent: (name, value) => onEvent({ kind: 'event', node: id, name, value }),
+    onFailure: (error) => {
+      client.fail(error)
+      onEvent({ kind: 'failed', node: id, error })
+    },
+  }).catch(async (error: unknown) => {
+    await release()
+    throw error
+  })
+  const end = async <T>(stop: () => Promise<T>): Promise<T> => {
+    client.fail(closedError())
+    const result = await stop()
+    await release()
+    return result
+  }
+  let closing: Promise<ApplyReport | null> | null = null
+  return {
+    id,
+    address: host.address,
+    get leads() {
+      return ingest.leads
+    },
+    propose: client.propose,
+    writer: client.writer,
+    status: statusOf(id, memory),
+    statistics: () => statisticsOf(memory),
+    close: () => (closing ??= end(() => host.close())),
+    kill: () => end(() => host.kill()),
+    ingest,
+  }
+}
+
+function openIngest({ spec, memory, threads, onEvent }: OpenParts): Ingest {
+  const { tuning, id, engine } = spec
+  const decideBell = threads.decide === 'caller' ? null : openBell(memory.bells[threads.decide]!)
+  return createIngest(
+    {
+      batchBytesMax: tuning.batchBytesMax,
+      batchEntriesMax: tuning.batchEntriesMax,
+      lingerMs: tuning.batchLingerUs / 1_000,
+      uncommittedBytesMax: tuning.uncommittedBytesMax,
+      indexed: engine === 'xpaxos',
+    },
+    {
+      log: openLogRing(memory.ingestLog),
+      events: openCellRing(memory.admissions),
+      toDecide: outPort(openCellRing(memory.submitted), decideBell),
+      nowMs: () => performance.now(),
+      onLead: (leads) => onEvent({ kind: 'leads', node: id, leads }),
+    },
+  )
+}
+
+const closedError = (): ReplicaError =>
+  new ReplicaError('E_CLOSED', 'the node is closed', { what: 'node' })
+
+function statusOf(id: number, memory: NodeMemory): () => NodeStatus {
+  const view = openCounters(VIEW_COUNTERS, memory.view)
+  const applied = openCounters(APPLIED_COUNTERS, memory.applied)
+  return () => {
+    const { role, ...rest } = countersOf(view)
+    const { applied: through } = countersOf(applied)
+    return { id, ...rest, role: ROLE_CODES[role] ?? 'follower', applied: through }
+  }
+}
+
+function statisticsOf(memory: NodeMemory): NodeStatistics {
+  const stages = {} as Record<StageName, StageStatistics>
+  for (const name of STAGE_NAMES) {
+    stages[name] = countersOf(openCounters(STAGE_COUNTERS, memory.stages[name]))
+  }
+  const rings: Record<string, RingStatistics> = {
+    'ingest-log': logStatisticsOf(openLogRing(memory.ingestLog)),
+    readback: logStatisticsOf(openLogRing(memory.readback)),
+  }
+  for (const name of ['submitted', 'received', 'walOrders', 'applyOrders'] as const) {
+    rings[name] = cellStatisticsOf(openCellRing(memory[name]))
+  }
+  for (const { peer, memory: inbox } of memory.inboxes) {
+    rings[`inbox-${peer}`] = logStatisticsOf(openLogRing(inbox.log))
+  }
+  const parks: Record<string, number> = {}
+  for (const [thread, sab] of Object.entries(memory.bells)) {
+    parks[thread] = bellStatisticsOf(openBell(sab)).parks
+  }
+  return { stages, rings, parks }
+}

@@ -1,0 +1,47 @@
+/**
+ * Runs the stages of one thread until the node halts: blocking threads park on their bell, the
+ * thread with sockets goes round on its event loop. Used by thread.worker.ts; the caller's thread
+ * has its own loop (caller-loop.ts).
+ */
+import { performance } from 'node:perf_hooks'
+import { openBell } from '../ring/bell.ts'
+import { isRaised, openFlag } from '../ring/counters.ts'
+import { type AsyncRun, run, runAsync, threadTime } from '../ring/wait.ts'
+import { type AssembleOptions, type Assembled, assemble } from './assemble.ts'
+
+const TICKING_TIMEOUT_MS = 5
+const EMULATED_TIMEOUT_MS = 0.5
+const IDLE_TIMEOUT_MS = 200
+const CYCLES_PER_TURN_MAX = 16
+
+export async function runThread(
+  options: Omit<AssembleOptions, 'wake'>,
+  onReady: (assembled: Assembled) => void,
+): Promise<Assembled> {
+  const { memory, threads, thread, spec } = options
+  let running: AsyncRun | null = null
+  const assembled = await assemble({ ...options, wake: () => running?.wake() })
+  onReady(assembled)
+  const bell = openBell(memory.bells[thread]!)
+  const flag = openFlag(memory.halt)
+  const halted = (): boolean => isRaised(flag)
+  const cycle = (): number => assembled.stages.reduce((work, stage) => work + stage.doWork(), 0)
+  const hasSockets = spec.transport.kind === 'tcp' && threads.fanout === thread
+  const now = (): number => performance.now()
+  const common = { cycle, bell, halted, timeoutMs: timeoutOf(options), now, time: threadTime() }
+  if (hasSockets) {
+    running = runAsync({ ...common, cyclesPerTurnMax: CYCLES_PER_TURN_MAX })
+    await running.done
+  } else {
+    run({ ...common, spinCount: 0 })
+  }
+  await assembled.close()
+  return assembled
+}
+
+/** Decide keeps time; a receive stage with emulated links wakes for what comes due. */
+function timeoutOf({ threads, thread, spec }: Omit<AssembleOptions, 'wake'>): number {
+  const { rttMs, jitterMs, bandwidthMbps } = spec.emulation
+  if (threads.receive === thread && rttMs + jitterMs + bandwidthMbps > 0) return EMULATED_TIMEOUT_MS
+  return threads.decide === thread ? TICKING_TIMEOUT_MS : IDLE_TIMEOUT_MS
+}

@@ -1,0 +1,152 @@
+/**
+ * Which stages a node has, on which thread each runs under a layout, and the shared memory between
+ * them. Pure: the one file that knows who feeds whom. engine/assemble.ts builds the stages from it,
+ * on whatever thread they belong to.
+ *
+ * Invariant: every ring has exactly one producing and one consuming stage.
+ */
+import { availableParallelism } from 'node:os'
+import { type InboxMemory, inboxMemory } from '../net/inbox.ts'
+import { bellMemory } from '../ring/bell.ts'
+import { cellRingMemory } from '../ring/cell-ring.ts'
+import { counterMemory, flagMemory } from '../ring/counters.ts'
+import { logRingMemory } from '../ring/log-ring.ts'
+
+export type StageName = 'ingest' | 'receive' | 'decide' | 'fanout' | 'wal' | 'apply'
+export type ThreadName = 'caller' | 'decide' | 'net' | 'receive' | 'fanout' | 'wal' | 'apply'
+export type LayoutName = 'inline' | 'split' | 'dedicated'
+export type ThreadMap = Readonly<Record<StageName, ThreadName>>
+
+export const STAGE_NAMES: readonly StageName[] = [
+  'ingest',
+  'receive',
+  'decide',
+  'fanout',
+  'wal',
+  'apply',
+]
+
+/** Sockets live on one thread, so their two stages stay together. */
+const LAYOUTS: Readonly<Record<LayoutName, (tcp: boolean) => ThreadMap>> = {
+  inline: () => ({
+    ingest: 'caller',
+    receive: 'caller',
+    decide: 'caller',
+    fanout: 'caller',
+    wal: 'caller',
+    apply: 'caller',
+  }),
+  split: () => ({
+    ingest: 'caller',
+    receive: 'decide',
+    decide: 'decide',
+    fanout: 'decide',
+    wal: 'wal',
+    apply: 'apply',
+  }),
+  dedicated: (tcp) => ({
+    ingest: 'caller',
+    receive: tcp ? 'net' : 'receive',
+    decide: 'decide',
+    fanout: tcp ? 'net' : 'fanout',
+    wal: 'wal',
+    apply: 'apply',
+  }),
+}
+
+export function threadMapOf(
+  layout: LayoutName | 'auto',
+  options: { readonly tcp: boolean; readonly applyInCaller: boolean },
+): ThreadMap {
+  const chosen = layout === 'auto' ? autoLayout() : layout
+  const map = LAYOUTS[chosen](options.tcp)
+  return options.applyInCaller ? { ...map, apply: 'caller' } : map
+}
+
+/** One core gains nothing from threads; two or more overlap the disk with everything else. */
+export const autoLayout = (): LayoutName => (availableParallelism() > 1 ? 'split' : 'inline')
+
+export const threadsOf = (map: ThreadMap): ThreadName[] => [...new Set(Object.values(map))]
+
+export const STAGE_COUNTERS = ['busyMs', 'batches', 'entries', 'sizeBytes', 'syncs'] as const
+export const VIEW_COUNTERS = [
+  'role',
+  'leader',
+  'promised',
+  'acceptedBallot',
+  'last',
+  'chosen',
+  'durable',
+  'acceptedBatches',
+  'applied',
+] as const
+/** `applied` has another writer than the rest, so it is a block of its own. */
+export const APPLIED_COUNTERS = ['applied', 'entries'] as const
+
+/** All shared memory of one node; may cross threads. */
+export interface NodeMemory {
+  readonly halt: SharedArrayBuffer
+  readonly bells: Readonly<Partial<Record<ThreadName, SharedArrayBuffer>>>
+  readonly ingestLog: SharedArrayBuffer
+  readonly readback: SharedArrayBuffer
+  readonly submitted: SharedArrayBuffer
+  readonly admissions: SharedArrayBuffer
+  readonly received: SharedArrayBuffer
+  readonly walOrders: SharedArrayBuffer
+  readonly walEvents: SharedArrayBuffer
+  readonly applyOrders: SharedArrayBuffer
+  readonly applyEvents: SharedArrayBuffer
+  readonly fanoutOrders: SharedArrayBuffer
+  readonly fanoutEvents: SharedArrayBuffer
+  readonly replies: SharedArrayBuffer
+  readonly replyBytes: SharedArrayBuffer
+  readonly inboxes: readonly { readonly peer: number; readonly memory: InboxMemory }[]
+  readonly view: SharedArrayBuffer
+  readonly applied: SharedArrayBuffer
+  readonly stages: Readonly<Record<StageName, SharedArrayBuffer>>
+}
+
+const CELLS = 4_096
+const READBACK_SIZE_BYTES = 64 * 2 ** 20
+const REPLY_SIZE_BYTES = 8 * 2 ** 20
+
+export interface MemoryPlan {
+  readonly peers: readonly number[]
+  readonly threads: ThreadMap
+  /** Power of two; at least twice the greatest frame. */
+  readonly ringSizeBytes: number
+  /** The bell of the caller's thread, which several nodes of one process may share. */
+  readonly callerBell: SharedArrayBuffer
+}
+
+export function createNodeMemory(plan: MemoryPlan): NodeMemory {
+  const bells: Partial<Record<ThreadName, SharedArrayBuffer>> = { caller: plan.callerBell }
+  for (const thread of threadsOf(plan.threads)) bells[thread] ??= bellMemory()
+  const stages = {} as Record<StageName, SharedArrayBuffer>
+  for (const name of STAGE_NAMES) stages[name] = counterMemory(STAGE_COUNTERS)
+  const inboxes = plan.peers.map((peer) => ({
+    peer,
+    memory: inboxMemory(CELLS, plan.ringSizeBytes),
+  }))
+  return {
+    halt: flagMemory(),
+    bells,
+    ingestLog: logRingMemory(plan.ringSizeBytes),
+    readback: logRingMemory(READBACK_SIZE_BYTES),
+    submitted: cellRingMemory(CELLS),
+    admissions: cellRingMemory(CELLS),
+    received: cellRingMemory(CELLS),
+    walOrders: cellRingMemory(CELLS),
+    walEvents: cellRingMemory(CELLS),
+    applyOrders: cellRingMemory(CELLS),
+    applyEvents: cellRingMemory(CELLS),
+    fanoutOrders: cellRingMemory(CELLS),
+    fanoutEvents: cellRingMemory(CELLS),
+    replies: cellRingMemory(CELLS),
+    replyBytes: logRingMemory(REPLY_SIZE_BYTES),
+    inboxes,
+    view: counterMemory(VIEW_COUNTERS),
+    applied: counterMemory(APPLIED_COUNTERS),
+    stages,
+  }
+}

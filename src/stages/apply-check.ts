@@ -1,0 +1,74 @@
+/**
+ * The streaming safety check of contract.md: as frames are applied, every client's sequence must be
+ * contiguous, and the applied bytes fold into a checksum that the client can fold as well. One call
+ * a frame, never an entry. Belongs to the apply stage's thread.
+ *
+ * In a log (X-Paxos) a client's sequences arrive in order. Basic Paxos may choose a client's values
+ * in another order after a conflict; then `ordered` is false, and a value ahead of its turn waits in
+ * `ahead` until the gap closes. Either way a repeated entry is a duplicate and counted.
+ */
+import { type FrameHeader, bodyCrcAt } from '../codec/frame.ts'
+
+export interface ClientCheck {
+  /** Next sequence to come; all below it were applied. */
+  next: number
+  /** Sum modulo 2^32 of one term a frame, so that order does not matter. */
+  fold: number
+  readonly ahead: Map<number, number> // sequence -> count
+}
+
+export interface ApplyCheck {
+  readonly ordered: boolean
+  readonly clients: Map<number, ClientCheck>
+  entries: number
+  duplicates: number
+  gaps: number
+}
+
+export const createApplyCheck = (ordered: boolean): ApplyCheck => ({
+  ordered,
+  clients: new Map(),
+  entries: 0,
+  duplicates: 0,
+  gaps: 0,
+})
+
+export const createClientCheck = (): ClientCheck => ({ next: 1, fold: 0, ahead: new Map() })
+
+/** One frame's term: depends on its bytes and on its place in the client's sequence. */
+export const foldTerm = (bodyCrc: number, sequence: number): number =>
+  Math.imul(bodyCrc ^ Math.imul(sequence | 0, 0x9e3779b1), 0x85ebca6b) >>> 0
+
+export const foldFrame = (fold: number, bodyCrc: number, sequence: number): number =>
+  (fold + foldTerm(bodyCrc, sequence)) >>> 0
+
+/** The checksum is taken of the bytes at hand, not copied from the header. */
+export function noteFrame(
+  check: ApplyCheck,
+  bytes: Uint8Array,
+  offset: number,
+  header: Readonly<FrameHeader>,
+): void {
+  const { clientId, clientSequence, count } = header
+  check.entries += count
+  if (clientId === 0) return
+  let client = check.clients.get(clientId)
+  if (client === undefined) check.clients.set(clientId, (client = createClientCheck()))
+  client.fold = foldFrame(client.fold, bodyCrcAt(bytes, offset, header), clientSequence)
+  if (clientSequence === client.next) client.next += count
+  else if (clientSequence < client.next || client.ahead.has(clientSequence)) {
+    check.duplicates += count
+  } else {
+    if (check.ordered) check.gaps += 1
+    client.ahead.set(clientSequence, count)
+  }
+  if (client.ahead.size > 0) closeGap(client)
+}
+
+function closeGap(client: ClientCheck): void {
+  for (let count = client.ahead.get(client.next); count !== undefined;) {
+    client.ahead.delete(client.next)
+    client.next += count
+    count = client.ahead.get(client.next)
+  }
+}

@@ -1,0 +1,235 @@
+/**
+ * Apply stage: executes chosen frames on the state machine, in log order, and checks as they pass
+ * that no client's entry is lost or repeated (apply-check.ts).
+ *
+ *     decide --[APPLY]--> apply --[APPLIED]--> decide
+ *                         apply --[REPLIES, bytes]--> the client whose own entries they were
+ *
+ * Invariants: entries are applied once, in index order; a throw of the state machine ends the node;
+ * replies go out only for entries that this node's own client proposed. Blocking or caller's
+ * thread; never touches frames that were not ordered.
+ */
+import type { ApplyBatch, StateMachine } from '../base/state-machine.ts'
+import { ReplicaError } from '../base/errors.ts'
+import {
+  type FrameHeader,
+  createFrameHeader,
+  enterFrame,
+  nextEntry,
+  openFrameCursor,
+  readFrameHeader,
+} from '../codec/frame.ts'
+import { assert } from '../base/assert.ts'
+import type { CellRing } from '../ring/cell-ring.ts'
+import { type LogRing, publish, tryClaim } from '../ring/log-ring.ts'
+import { type ApplyCheck, noteFrame } from './apply-check.ts'
+import * as cell from './cells.ts'
+import { type OutPort, claim, drain, flush } from './port.ts'
+import type { Stage } from './stage.ts'
+
+const ORDERS_MAX = 64
+const REPLIES_SIZE_MAX_BYTES = 1024 * 1024
+
+export interface ApplyWiring {
+  readonly stateMachine: StateMachine
+  readonly check: ApplyCheck
+  readonly logRings: readonly LogRing[]
+  readonly orders: CellRing
+  readonly toDecide: OutPort
+  /** Null where no client waits for results. */
+  readonly toClient: { readonly port: OutPort; readonly bytes: LogRing } | null
+  readonly onApplied: (through: number, frames: number, entries: number) => void
+}
+
+/** Replies of one frame, as the state machine gave them. */
+interface Reply {
+  readonly place: number
+  readonly bytes: Uint8Array
+}
+
+export function createApplyStage(wiring: ApplyWiring): Stage {
+  const { logRings, orders, toDecide, toClient, stateMachine } = wiring
+  const header = createFrameHeader()
+  const batch = createBatch()
+  const pending: Answer[] = []
+
+  const onOrder = (words: Float64Array, base: number): number => {
+    const log = logRings[words[base + cell.AT_RING]!]!
+    const offset = words[base + cell.AT_OFFSET]!
+    const limit = offset + words[base + cell.AT_SIZE]!
+    const isOwn = words[base + 6] === 1 && toClient !== null
+    const start = words[base + 1]!
+    let first = start
+    let frames = 0
+    for (let at = offset; at < limit; at += header.sizeBytes) {
+      const check = readFrameHeader(log.bytes, log.view, at, limit, header)
+      assert(check === 'ok', 'a frame in a ring was verified before it was ordered')
+      noteFrame(wiring.check, log.bytes, at, header)
+      const replies: Reply[] | null = isOwn ? [] : null
+      applyFrame(log, at, first, replies)
+      if (replies !== null) pending.push(answerOf(header, first, replies))
+      first += header.count
+      frames += 1
+    }
+    wiring.onApplied(first - 1, frames, first - start)
+    const at = claim(toDecide)
+    toDecide.words[at] = cell.APPLIED
+    toDecide.words[at + 1] = words[base + 7]!
+    return 1
+  }
+  const applyFrame = (log: LogRing, at: number, first: number, replies: Reply[] | null): void => {
+    batch.enter(log, at, first, header, replies)
+    try {
+      stateMachine.apply(batch)
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause)
+      const message = `the state machine threw at index ${String(first)}: ${reason}`
+      throw new ReplicaError('E_STATE_MACHINE', message, { reason }, 'unknown', { cause })
+    }
+  }
+  /** Answers leave in as many pieces as the client's ring takes; false: there is more. */
+  const sendAnswers = (): boolean => {
+    if (toClient === null) return true
+    const { port, bytes } = toClient
+    let done = 0
+    while (done < pending.length && sendPiece(port, bytes, pending[done]!)) {
+      if (pending[done]!.at === pending[done]!.replies.length) done += 1
+    }
+    pending.splice(0, done)
+    return pending.length === 0
+  }
+  const doWork = (): number => {
+    if (!flush(toDecide) || (toClient !== null && !flush(toClient.port))) return 0
+    if (!sendAnswers()) return 0
+    const work = drain(orders, ORDERS_MAX, onOrder)
+    sendAnswers()
+    flush(toDecide)
+    if (toClient !== null) flush(toClient.port)
+    return work
+  }
+  return { name: 'apply', doWork, close: () => undefined }
+}
+
+/** What the client of one of its own frames is still to be told. */
+interface Answer {
+  readonly clientId: number
+  readonly first: number
+  readonly sequence: number
+  readonly sequenceThrough: number
+  readonly replies: readonly Reply[]
+  at: number
+}
+
+const answerOf = (header: FrameHeader, first: number, replies: readonly Reply[]): Answer => ({
+  clientId: header.clientId,
+  first,
+  sequence: header.clientSequence,
+  sequenceThrough: header.clientSequence + header.count - 1,
+  replies,
+  at: 0,
+})
+
+/** One REPLIES cell and its bytes; the last one of a frame carries the client's sequence. */
+function sendPiece(port: OutPort, bytes: LogRing, answer: Answer): boolean {
+  const { count, sizeBytes } = pieceOf(answer.replies, answer.at)
+  const offset = sizeBytes === 0 ? 0 : tryClaim(bytes, sizeBytes)
+  if (offset < 0 || port.overflow.length > 0) return false
+  const piece = answer.replies.slice(answer.at, answer.at + count)
+  const end = sizeBytes === 0 ? 0 : writeReplies(bytes, { offset, sizeBytes }, piece)
+  answer.at += count
+  const isLast = answer.at === answer.replies.length
+  const base = claim(port)
+  port.words[base] = cell.REPLIES
+  port.words[base + 1] = answer.clientId
+  port.words[base + cell.AT_SIZE] = sizeBytes
+  port.words[base + cell.AT_FRAMES] = count
+  port.words[base + cell.AT_OFFSET] = offset
+  port.words[base + 6] = isLast ? answer.sequenceThrough : 0
+  port.words[base + 7] = end
+  port.words[base + 8] = answer.first
+  port.words[base + 9] = answer.sequence
+  return true
+}
+
+/** Reply in the client's ring: u32 size, u32 0, f64 log index, bytes padded to 8. */
+export const REPLY_HEADER_SIZE_BYTES = 16
+export const replySizeOf = (sizeBytes: number): number =>
+  REPLY_HEADER_SIZE_BYTES + Math.ceil(sizeBytes / 8) * 8
+
+function pieceOf(replies: readonly Reply[], from: number): { count: number; sizeBytes: number } {
+  let sizeBytes = 0
+  let at = from
+  for (; at < replies.length; at++) {
+    const more = replySizeOf(replies[at]!.bytes.length)
+    if (at > from && sizeBytes + more > REPLIES_SIZE_MAX_BYTES) break
+    sizeBytes += more
+  }
+  return { count: at - from, sizeBytes: Math.ceil(sizeBytes / 64) * 64 }
+}
+
+function writeReplies(
+  ring: LogRing,
+  place: { readonly offset: number; readonly sizeBytes: number },
+  replies: readonly Reply[],
+): number {
+  let at = place.offset
+  for (const { place: index, bytes } of replies) {
+    ring.view.setUint32(at, bytes.length, true)
+    ring.view.setFloat64(at + 8, index, true)
+    ring.bytes.set(bytes, at + REPLY_HEADER_SIZE_BYTES)
+    at += replySizeOf(bytes.length)
+  }
+  return publish(ring, place.sizeBytes)
+}
+
+interface FrameBatch extends ApplyBatch {
+  enter(log: LogRing, at: number, first: number, header: FrameHeader, replies: Reply[] | null): void
+}
+
+/** One batch object for all frames: the state machine sees it only during its call. */
+function createBatch(): FrameBatch {
+  const cursor = openFrameCursor(new DataView(new ArrayBuffer(0)))
+  const state = { at: 0, place: -1, header: createFrameHeader() }
+  let replies: Reply[] | null = null
+  const batch = {
+    first: 0,
+    count: 0,
+    bytes: new Uint8Array(0) as Uint8Array,
+    offset: 0,
+    size: 0,
+    enter(log: LogRing, at: number, first: number, header: FrameHeader, out: Reply[] | null) {
+      batch.first = first
+      batch.count = header.count
+      batch.bytes = log.bytes
+      replies = out
+      Object.assign(state.header, header)
+      state.at = at
+      rewind(log.view)
+    },
+    next(): boolean {
+      if (!nextEntry(cursor)) {
+        assert(cursor.problem === 'ok', 'the body of a frame is whole entries')
+        return false
+      }
+      state.place += 1
+      batch.offset = cursor.payloadOffset
+      batch.size = cursor.payloadSize
+      return true
+    },
+    payload(i: number): Uint8Array {
+      if (!(i >= 0 && i < batch.count))
+        throw new RangeError(`entry ${String(i)} of ${String(batch.count)}`)
+      if (i < state.place) rewind(cursor.view)
+      while (state.place < i && batch.next());
+      return batch.bytes.subarray(batch.offset, batch.offset + batch.size)
+    },
+    reply(i: number, bytes: Uint8Array): void {
+      replies?.push({ place: batch.first + i, bytes: bytes.slice() })
+    },
+  }
+  const rewind = (view: DataView): void => {
+    state.place = -1
+    enterFrame(cursor, view, state.at, state.header)
+  }
+  return batch
+}

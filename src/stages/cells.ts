@@ -1,0 +1,96 @@
+/**
+ * The cells that stages of one node hand each other: 16 doubles each, word 0 says which. Kinds
+ * below 240 are messages of a core (codec/message.ts), so that an inbox cell needs no translation;
+ * 240 and 241 are the links' own (net/link.ts); from 250 on they are the stages'.
+ *
+ *     word           0        1       2     3      4     5       6       7       8      9..15
+ *     message        kind     from    size  frames ring  offset  ticket  fields ..............
+ *     FRAME          251      first   size  count  ring  offset  ballot  crc     end
+ *     APPEND         record   lsn     size  frames ring  floor   offset  lazy    -      fields
+ *     READ           252      ticket  from  through sizeMax
+ *     READ_DONE      253      ticket  frames                     followed by that many FRAME cells
+ *     DURABLE        254      lsn
+ *     APPLY          255      first   size  frames ring  offset  own     through
+ *     APPLIED        256      through
+ *     SENT           257      peer    ticket
+ *     LEAD           258      ballot  next
+ *     UNLEAD         259      leader
+ *     CHOSEN         260      through
+ *     REPLIES        261      client  size  count  -     offset  through end     first   sequence
+ *     TRIM           262      through
+ *     RESET_LINK     263      peer
+ *
+ * In REPLIES `through` is a sequence of the client, 0 while more pieces of the frame follow.
+ * A FRAME cell follows the message that brought the frame. `end` is a ring sequence (int32).
+ */
+import type { FrameRef } from '../core/frame-ref.ts'
+import type { Ballot, LogIndex } from '../core/ids.ts'
+
+export const FRAME = 251
+export const READ = 252
+export const READ_DONE = 253
+export const DURABLE = 254
+export const APPLY = 255
+export const APPLIED = 256
+export const SENT = 257
+export const LEAD = 258
+export const UNLEAD = 259
+export const CHOSEN = 260
+export const REPLIES = 261
+export const TRIM = 262
+export const RESET_LINK = 263
+
+export const AT_SIZE = 2
+export const AT_FRAMES = 3
+export const AT_RING = 4
+export const AT_OFFSET = 5
+export const AT_TICKET = 6
+/** APPEND is an envelope in the making (codec/record.ts), so its offset stands elsewhere. */
+export const AT_APPEND_OFFSET = 6
+export const AT_APPEND_LAZY = 7
+
+export interface FrameCell {
+  readonly first: number
+  readonly count: number
+  readonly ballot: number
+  readonly sizeBytes: number
+  readonly headerCrc: number
+}
+
+export interface FramePlace {
+  readonly ring: number
+  readonly offset: number
+  readonly end: number
+}
+
+export function writeFrameCell(
+  words: Float64Array,
+  base: number,
+  frame: FrameCell,
+  place: FramePlace,
+): void {
+  words[base] = FRAME
+  words[base + 1] = frame.first
+  words[base + AT_SIZE] = frame.sizeBytes
+  words[base + AT_FRAMES] = frame.count
+  words[base + AT_RING] = place.ring
+  words[base + AT_OFFSET] = place.offset
+  words[base + 6] = frame.ballot
+  words[base + 7] = frame.headerCrc
+  words[base + 8] = place.end
+}
+
+export function readFrameCell(words: Float64Array, base: number): FrameRef {
+  return {
+    first: words[base + 1]! as LogIndex,
+    count: words[base + AT_FRAMES]!,
+    ballot: words[base + 6]! as Ballot,
+    sizeBytes: words[base + AT_SIZE]!,
+    headerCrc: words[base + 7]!,
+    ring: words[base + AT_RING]!,
+    offset: words[base + AT_OFFSET]!,
+    end: words[base + 8]!,
+    kept: false,
+    holds: 0,
+  }
+}

@@ -1,0 +1,244 @@
+/**
+ * Decide stage: drives a protocol core. It turns cells into inputs and effects into orders, keeps
+ * count of who works with which bytes, and is the only place that frees bytes of the log rings.
+ * It sees descriptors, never payload bytes.
+ *
+ *     ingest, receive, wal, apply, fanout --[events]--> decide --[orders]--> wal, fanout, apply, ingest
+ *
+ * Invariants: inputs are taken one at a time and their effects are ordered before the next; ring
+ * bytes are freed when the core keeps them no more and no stage holds them (R44, R45); while an
+ * order waits for room no new work is taken, answers from the stages are, so nothing deadlocks.
+ * Neither blocks nor sleeps: runs on either kind of thread.
+ */
+import { unreachable } from '../base/assert.ts'
+import { writeRecord } from '../codec/record.ts'
+import type { MessageCodec } from '../codec/message-codec.ts'
+import type { Core, Effect, EventName, Input } from '../core/engine.ts'
+import { type FrameRef, throughOf } from '../core/frame-ref.ts'
+import type { LogIndex, Lsn, NodeId } from '../core/ids.ts'
+import { LINK_DOWN, LINK_UP } from '../net/link.ts'
+import type { CellRing } from '../ring/cell-ring.ts'
+import type { LogRing } from '../ring/log-ring.ts'
+import * as cell from './cells.ts'
+import { Holds } from './holds.ts'
+import { type OutPort, claim, drain, flush } from './port.ts'
+import type { Stage } from './stage.ts'
+
+const EVENTS_MAX = 512
+const TICK_MS = 5
+
+export interface DecideWiring<Message> {
+  readonly core: Core<Message>
+  readonly codec: MessageCodec<Message>
+  /** By ring number: 0 is ingest's, then one a peer, the last one is the WAL's read-back ring. */
+  readonly logRings: readonly LogRing[]
+  readonly submitted: CellRing
+  readonly received: CellRing
+  readonly fromWal: CellRing
+  readonly fromApply: CellRing
+  readonly fromFanout: CellRing
+  readonly toWal: OutPort
+  readonly toApply: OutPort
+  readonly toFanout: OutPort
+  readonly toIngest: OutPort | null
+  /** Apply answers for every frame, not only for those of ring 0 (Basic Paxos). */
+  readonly answersAll: boolean
+  /** Log kept on disk behind the applied index; 0: all of it. */
+  readonly retainBytes: number
+  readonly nowMs: () => number
+  readonly onEvent: (name: EventName, value: number) => void
+  /** Called once a duty cycle that did something, to publish the core's view. */
+  readonly onView: () => void
+}
+
+export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage {
+  const { core, logRings, toWal, toApply, toFanout, toIngest, nowMs } = wiring
+  const holds = new Holds(logRings)
+  const effects: Effect<Message>[] = []
+  let tickAt = 0
+  let chosen: LogIndex | 0 = 0
+
+  const step = (input: Input<Message>): void => {
+    effects.length = 0
+    core.step(input, effects)
+    for (const effect of effects) carryOut(effect)
+  }
+
+  const carryOut = (effect: Effect<Message>): void => {
+    switch (effect.kind) {
+      case 'append':
+        return append(effect)
+      case 'send':
+        return send(effect)
+      case 'read':
+        return orderCell(toWal, [
+          cell.READ,
+          effect.ticket,
+          effect.from,
+          effect.through,
+          effect.sizeBytesMax,
+        ])
+      case 'apply':
+        return apply(effect)
+      case 'chosen':
+        chosen = effect.through
+        return
+      case 'lead':
+        return orderCell(toIngest, [cell.LEAD, effect.ballot, effect.next])
+      case 'unlead':
+        announceChosen()
+        return orderCell(toIngest, [cell.UNLEAD, effect.leader])
+      case 'event':
+        return wiring.onEvent(effect.name, effect.value)
+      default:
+        return unreachable(effect)
+    }
+  }
+
+  const append = (effect: Effect<Message> & { readonly kind: 'append' }): void => {
+    const { lsn, frames, record, lazy } = effect
+    const base = claim(toWal)
+    const { words } = toWal
+    writeRecord(record, words, base)
+    words[base + 1] = lsn
+    words[base + cell.AT_SIZE] = sizeOf(frames)
+    words[base + cell.AT_FRAMES] = frames.length
+    words[base + cell.AT_RING] = frames[0]?.ring ?? 0
+    words[base + 5] = core.view.chosen
+    words[base + cell.AT_APPEND_OFFSET] = frames[0]?.offset ?? 0
+    words[base + cell.AT_APPEND_LAZY] = lazy ? 1 : 0
+    holds.forWal(lsn, frames)
+  }
+
+  const send = (effect: Effect<Message> & { readonly kind: 'send' }): void => {
+    const { to, message, frames } = effect
+    const ticket = holds.forSend(to, frames, nowMs())
+    const base = claim(toFanout)
+    const { words } = toFanout
+    wiring.codec.encode(message, words, base)
+    words[base + 1] = to
+    words[base + cell.AT_SIZE] = sizeOf(frames)
+    words[base + cell.AT_FRAMES] = frames.length
+    words[base + cell.AT_RING] = frames[0]?.ring ?? 0
+    words[base + cell.AT_OFFSET] = frames[0]?.offset ?? 0
+    words[base + cell.AT_TICKET] = ticket
+  }
+
+  /** Consecutive frames that adjoin make one order. */
+  const apply = ({ first, frames }: Effect<Message> & { readonly kind: 'apply' }): void => {
+    const lastFrame = frames.at(-1)!
+    const isOwn = wiring.answersAll || frames[0]!.ring === 0
+    const through = lastFrame.first === 0 ? first + frames.length - 1 : throughOf(lastFrame)
+    orderCell(toApply, [
+      cell.APPLY,
+      first,
+      sizeOf(frames),
+      frames.length,
+      frames[0]!.ring,
+      frames[0]!.offset,
+      isOwn ? 1 : 0,
+      through,
+    ])
+    holds.forApply(through, frames)
+  }
+
+  /** One cell a duty cycle, however often the chosen index rose. */
+  const announceChosen = (): void => {
+    if (chosen > 0) orderCell(toIngest, [cell.CHOSEN, chosen])
+    chosen = 0
+  }
+
+  const onWal = (words: Float64Array, base: number): number => {
+    if (words[base] === cell.DURABLE) {
+      const lsn = words[base + 1]! as Lsn
+      holds.walDone(lsn)
+      step({ kind: 'durable', lsn })
+      return 1
+    }
+    return 0
+  }
+  /** READ_DONE and the frames behind it were published together, so they are ready together. */
+  const onWalEvent = (words: Float64Array, base: number, _place: number): number => {
+    if (words[base] !== cell.READ_DONE) return onWal(words, base)
+    const count = words[base + 2]!
+    const ticket = words[base + 1]!
+    const frames = holds.framesBehind(wiring.fromWal, _place, count)
+    step({ kind: 'read-done', ticket, frames })
+    return 1 + count
+  }
+  const onApply = (words: Float64Array, base: number): number => {
+    const through = words[base + 1]! as LogIndex
+    holds.applyDone(through)
+    step({ kind: 'applied', through })
+    return 1
+  }
+  const onFanout = (words: Float64Array, base: number): number => {
+    holds.sendDone(words[base + 1]! as NodeId, words[base + 2]!)
+    return 1
+  }
+  const onReceived = (words: Float64Array, base: number, place: number): number => {
+    const kind = words[base]!
+    const from = words[base + 1]! as NodeId
+    if (kind === LINK_UP || kind === LINK_DOWN) {
+      step({ kind: 'link', peer: from, up: kind === LINK_UP })
+      return 1
+    }
+    const count = words[base + cell.AT_FRAMES]!
+    const frames = holds.framesBehind(wiring.received, place, count)
+    step({ kind: 'message', from, message: wiring.codec.decode(words, base), frames })
+    return 1 + count
+  }
+  const onSubmitted = (words: Float64Array, base: number): number => {
+    const frames = [holds.take(cell.readFrameCell(words, base))]
+    step({ kind: 'submitted', ballot: frames[0]!.ballot, frames })
+    return 1
+  }
+
+  const doWork = (): number => {
+    const room = flushAll()
+    let work = drain(wiring.fromWal, EVENTS_MAX, onWalEvent)
+    work += drain(wiring.fromFanout, EVENTS_MAX, onFanout)
+    work += drain(wiring.fromApply, EVENTS_MAX, onApply)
+    if (room) {
+      work += drain(wiring.received, EVENTS_MAX, onReceived)
+      work += drain(wiring.submitted, EVENTS_MAX, onSubmitted)
+    }
+    work += tick()
+    announceChosen()
+    for (const ring of holds.release()) {
+      step({ kind: 'pressure', ring })
+      for (const peer of holds.laggards(ring, nowMs())) orderCell(toFanout, [cell.RESET_LINK, peer])
+    }
+    flushAll()
+    if (work > 0) wiring.onView()
+    return work
+  }
+  const tick = (): number => {
+    const now = nowMs()
+    if (now < tickAt) return 0
+    tickAt = now + TICK_MS
+    step({ kind: 'tick', now: Math.floor(now) })
+    wiring.onView()
+    return 0
+  }
+  const flushAll = (): boolean => {
+    const wal = flush(toWal)
+    const fanout = flush(toFanout)
+    const applied = flush(toApply)
+    const ingest = toIngest === null || flush(toIngest)
+    return wal && fanout && applied && ingest
+  }
+  return { name: 'decide', doWork, close: () => undefined }
+}
+
+function orderCell(port: OutPort | null, values: readonly number[]): void {
+  if (port === null) return
+  const base = claim(port)
+  for (let i = 0; i < values.length; i++) port.words[base + i] = values[i]!
+}
+
+function sizeOf(frames: readonly FrameRef[]): number {
+  let sizeBytes = 0
+  for (const frame of frames) sizeBytes += frame.sizeBytes
+  return sizeBytes
+}

@@ -1,0 +1,95 @@
+/**
+ * Fan-out stage: one queue a peer, emptied into the peer's link as fast as it takes. Orders of one
+ * peer keep their order; a peer that does not take holds up no other.
+ *
+ *     decide --[message cells, RESET_LINK]--> fanout --> links
+ *     decide <--[SENT]-- fanout
+ *
+ * Invariants: SENT(peer, ticket) leaves only when the link needs the bytes up to that ticket no
+ * more; a queue is bounded by the core's window to the peer. Event-loop stage when links are
+ * sockets, else either kind; never blocks.
+ */
+import type { PeerLink } from '../net/link.ts'
+import type { CellRing } from '../ring/cell-ring.ts'
+import type { LogRing } from '../ring/log-ring.ts'
+import * as cell from './cells.ts'
+import { type OutPort, claim, drain, flush } from './port.ts'
+import type { Stage } from './stage.ts'
+
+const ORDERS_MAX = 512
+
+export interface FanoutWiring {
+  readonly self: number
+  readonly links: ReadonlyMap<number, PeerLink>
+  readonly logRings: readonly LogRing[]
+  readonly orders: CellRing
+  readonly toDecide: OutPort
+  readonly onSent: (messages: number, sizeBytes: number) => void
+  /** Lets the transport do its own work (retries, paused sockets). */
+  readonly poll: () => number
+}
+
+interface PeerQueue {
+  readonly peer: number
+  readonly link: PeerLink
+  readonly waiting: Float64Array[]
+  reported: number
+}
+
+export function createFanoutStage(wiring: FanoutWiring): Stage {
+  const { self, logRings, orders, toDecide } = wiring
+  const queues: PeerQueue[] = []
+  for (const [peer, link] of wiring.links) queues.push({ peer, link, waiting: [], reported: 0 })
+  const byPeer = new Map(queues.map((queue) => [queue.peer, queue]))
+
+  const onOrder = (words: Float64Array, base: number): number => {
+    const queue = byPeer.get(words[base + 1]!)
+    if (queue === undefined) return 1
+    if (words[base] === cell.RESET_LINK) {
+      queue.link.close()
+      return 1
+    }
+    words[base + 1] = self
+    if (queue.waiting.length > 0 || !trySend(queue, words, base)) {
+      queue.waiting.push(words.slice(base, base + 16))
+    }
+    return 1
+  }
+  const trySend = (queue: PeerQueue, words: Float64Array, base: number): boolean => {
+    const sizeBytes = words[base + cell.AT_SIZE]!
+    const offset = words[base + cell.AT_OFFSET]!
+    const { bytes } = logRings[words[base + cell.AT_RING]!]!
+    const payload = sizeBytes === 0 ? null : bytes.subarray(offset, offset + sizeBytes)
+    if (!queue.link.send(words, base, payload, words[base + cell.AT_TICKET]!)) return false
+    wiring.onSent(1, sizeBytes)
+    return true
+  }
+  const retry = (queue: PeerQueue): number => {
+    let sent = 0
+    while (sent < queue.waiting.length && trySend(queue, queue.waiting[sent]!, 0)) sent += 1
+    if (sent > 0) queue.waiting.splice(0, sent)
+    return sent
+  }
+  const report = (queue: PeerQueue): void => {
+    const { sentTicket } = queue.link
+    if (sentTicket <= queue.reported) return
+    queue.reported = sentTicket
+    const base = claim(toDecide)
+    toDecide.words[base] = cell.SENT
+    toDecide.words[base + 1] = queue.peer
+    toDecide.words[base + 2] = sentTicket
+  }
+  const doWork = (): number => {
+    if (!flush(toDecide)) return 0
+    let work = wiring.poll()
+    for (const queue of queues) work += retry(queue)
+    work += drain(orders, ORDERS_MAX, onOrder)
+    for (const queue of queues) report(queue)
+    flush(toDecide)
+    return work
+  }
+  const close = (): void => {
+    for (const { link } of queues) link.close()
+  }
+  return { name: 'fanout', doWork, close }
+}

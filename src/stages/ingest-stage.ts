@@ -1,0 +1,314 @@
+/**
+ * Ingest stage: the client side of a node. Clients fill entries straight into the log ring; ingest
+ * stamps ballot, first index and checksums, publishes the frame, and tells clients what was chosen.
+ *
+ *     clients --> ingest --[log ring 0: bytes]--> wal, fanout, apply
+ *                 ingest --[FRAME]--> decide
+ *                 ingest <--[LEAD, UNLEAD, CHOSEN]-- decide
+ *
+ * Invariants: entries are written once; one frame is open at a time and belongs to one client; a
+ * frame is `not-proposed` until it is published and `unknown` from then on (R37); bytes published
+ * and not chosen stay under `uncommittedBytesMax`, so that refusals come early. Runs on the
+ * caller's thread, the only writer of log ring 0.
+ */
+import { assert } from '../base/assert.ts'
+import { ReplicaError } from '../base/errors.ts'
+import {
+  FRAME_HEADER_SIZE_BYTES,
+  FRAME_KIND,
+  entrySizeOf,
+  frameSizeOf,
+  stampFrame,
+  writeEntry,
+  writeFrameHeader,
+} from '../codec/frame.ts'
+import type { Ballot, LogIndex } from '../core/ids.ts'
+import type { CellRing } from '../ring/cell-ring.ts'
+import { type LogRing, publish, tryClaim } from '../ring/log-ring.ts'
+import { foldFrame } from './apply-check.ts'
+import * as cell from './cells.ts'
+import { type OutPort, claim, drain, flush } from './port.ts'
+import type { Stage } from './stage.ts'
+
+const EVENTS_MAX = 1_024
+const AT_BODY_CRC = 56
+
+export interface IngestConfig {
+  readonly batchBytesMax: number
+  readonly batchEntriesMax: number
+  readonly lingerMs: number
+  readonly uncommittedBytesMax: number
+  /** Basic Paxos numbers instances itself: frames carry index 0 and complete when applied. */
+  readonly indexed: boolean
+}
+
+/** One sequence of entries; made by `openClient`. Sequences start at 1. */
+export interface IngestClient {
+  readonly id: number
+  /** Sequence of the last entry taken. */
+  submitted: number
+  /** Everything through this sequence is chosen. */
+  chosen: number
+  /** Log index of the entry with sequence `chosen`. */
+  chosenIndex: number
+  /** Checksum over the frames that are chosen, and over those that are published (apply-check). */
+  chosenFold: number
+  publishedFold: number
+  publishedThrough: number
+  failure: ReplicaError | null
+  /** Called when `chosen` rose, `failure` was set, or room appeared. */
+  onProgress: () => void
+  /** Called for each frame that is chosen, before onProgress, with the index of its last entry. */
+  onSettled: ((sequenceThrough: number, index: number) => void) | null
+}
+
+interface PublishedFrame {
+  readonly client: IngestClient
+  readonly through: number // log index; 0 when not indexed
+  readonly sequenceThrough: number
+  readonly sizeBytes: number
+  readonly fold: number
+}
+
+interface OpenFrame {
+  readonly client: IngestClient
+  readonly offset: number
+  readonly limit: number
+  readonly sequence: number
+  at: number
+  count: number
+  readonly openedAtMs: number
+}
+
+export interface Ingest extends Stage {
+  readonly leads: boolean
+  /** Where the leader is believed to be after an UNLEAD; 0: not known. */
+  readonly leader: number
+  openClient(id: number, onProgress: () => void): IngestClient
+  closeClient(client: IngestClient): void
+  /** False: no room now, or this node does not lead (client.failure says which). */
+  tryWrite(client: IngestClient, payload: Uint8Array): boolean
+  /**
+   * Room for `count` entries of `payloadSizeBytes` each in one frame; the caller then writes, at
+   * the returned byte offset of `bytes`, per entry a u32 length and the payload padded to 4.
+   * -1: no room now.
+   */
+  tryReserve(client: IngestClient, count: number, payloadSizeBytes: number): number
+  /** Publishes the open frame, if any. */
+  seal(): void
+  /** The node is going down: no client gets any further. */
+  failAll(error: ReplicaError): void
+  readonly log: LogRing
+  /** Chosen or applied frames arrive out of band when frames are not indexed. */
+  complete(clientId: number, sequenceThrough: number, index: number): void
+}
+
+export function createIngest(
+  config: IngestConfig,
+  wiring: {
+    readonly log: LogRing
+    readonly events: CellRing
+    readonly toDecide: OutPort
+    readonly nowMs: () => number
+    readonly onLead: (leads: boolean, leader: number) => void
+  },
+): Ingest {
+  const { log, events, toDecide, nowMs } = wiring
+  const clients = new Map<number, IngestClient>()
+  const published: PublishedFrame[] = []
+  let open: OpenFrame | null = null
+  let ballot = -1
+  let leader = 0
+  let next = 0
+  let uncommittedBytes = 0
+  let starved = false
+
+  const leads = (): boolean => ballot >= 0
+  const openFrame = (client: IngestClient, bodyBytesMin: number): OpenFrame | null => {
+    if (uncommittedBytes >= config.uncommittedBytesMax || toDecide.overflow.length > 0) return null
+    const bodyMax = Math.max(bodyBytesMin, config.batchBytesMax - FRAME_HEADER_SIZE_BYTES)
+    const offset = tryClaim(log, frameSizeOf(bodyMax))
+    if (offset < 0) return null
+    const at = offset + FRAME_HEADER_SIZE_BYTES
+    const sequence = client.submitted + 1
+    return { client, offset, limit: at + bodyMax, sequence, at, count: 0, openedAtMs: nowMs() }
+  }
+  /** The open frame if `sizeBytes` more fit in it, else a new one; null: no room. */
+  const frameFor = (client: IngestClient, sizeBytes: number, count: number): OpenFrame | null => {
+    if (!leads() || client.failure !== null) return null
+    const fits =
+      open?.client === client &&
+      open.at + sizeBytes <= open.limit &&
+      open.count + count <= config.batchEntriesMax
+    if (!fits) {
+      seal()
+      open = openFrame(client, sizeBytes)
+      starved ||= open === null
+    }
+    return open
+  }
+  const seal = (): void => {
+    if (open === null) return
+    const frame = open
+    open = null
+    if (frame.count === 0) return void publish(log, 0)
+    const { client, offset, count, sequence } = frame
+    const bodySizeBytes = frame.at - offset - FRAME_HEADER_SIZE_BYTES
+    const kind = FRAME_KIND.entries
+    const header = {
+      kind,
+      flags: 0,
+      bodySizeBytes,
+      count,
+      clientId: client.id,
+      clientSequence: sequence,
+    }
+    writeFrameHeader(log.view, offset, header)
+    const first = config.indexed ? next : 0
+    const headerCrc = stampFrame(log.bytes, log.view, offset, ballot as Ballot, first as LogIndex)
+    const bodyCrc = log.view.getUint32(offset + AT_BODY_CRC, true)
+    const sizeBytes = frameSizeOf(bodySizeBytes)
+    const end = publish(log, sizeBytes)
+    client.publishedFold = foldFrame(client.publishedFold, bodyCrc, sequence)
+    client.publishedThrough = sequence + count - 1
+    const base = claim(toDecide)
+    const descriptor = { first, count, ballot, sizeBytes, headerCrc }
+    cell.writeFrameCell(toDecide.words, base, descriptor, { ring: 0, offset, end })
+    const through = config.indexed ? next + count - 1 : 0
+    const sequenceThrough = client.publishedThrough
+    published.push({ client, through, sequenceThrough, sizeBytes, fold: client.publishedFold })
+    uncommittedBytes += sizeBytes
+    next += count
+    flush(toDecide)
+  }
+  const settle = (frame: PublishedFrame, index: number): void => {
+    const { client } = frame
+    uncommittedBytes -= frame.sizeBytes
+    client.chosen = frame.sequenceThrough
+    client.chosenIndex = index
+    client.chosenFold = frame.fold
+    client.onSettled?.(frame.sequenceThrough, index)
+  }
+  const onChosen = (through: number): void => {
+    let count = 0
+    for (; count < published.length && published[count]!.through <= through; count++) {
+      settle(published[count]!, published[count]!.through)
+    }
+    finish(count)
+  }
+  const complete = (clientId: number, sequenceThrough: number, index: number): void => {
+    if (config.indexed) return
+    const place = published.findIndex(
+      (frame) => frame.client.id === clientId && frame.sequenceThrough === sequenceThrough,
+    )
+    if (place < 0) return
+    // Values may be chosen out of order: the watermark moves over what is contiguous.
+    const frame = published[place]!
+    done.set(frame, index)
+    let count = 0
+    for (; count < published.length && done.has(published[count]!); count++) {
+      settle(published[count]!, done.get(published[count]!)!)
+      done.delete(published[count]!)
+    }
+    finish(count)
+  }
+  const done = new Map<PublishedFrame, number>()
+  const finish = (count: number): void => {
+    if (count === 0) return
+    const touched = new Set(published.slice(0, count).map((frame) => frame.client))
+    published.splice(0, count)
+    for (const client of touched) client.onProgress()
+    if (!starved) return
+    starved = false
+    for (const client of clients.values()) if (!touched.has(client)) client.onProgress()
+  }
+  const onUnlead = (to: number): void => {
+    leader = to
+    failAll(new ReplicaError('E_LEADERSHIP_LOST', 'this node no longer leads', { leader: to }))
+    wiring.onLead(false, to)
+  }
+  /** What was published is `unknown` to its client from now on, for ever (R37). */
+  const failAll = (error: ReplicaError): void => {
+    if (open !== null) publish(log, 0)
+    open = null
+    ballot = -1
+    uncommittedBytes = 0
+    const lost = new Set(published.splice(0).map((frame) => frame.client))
+    done.clear()
+    for (const client of clients.values()) {
+      const outcome = lost.has(client) ? 'unknown' : 'not-proposed'
+      const message = error.message.replace(`${error.code}: `, '')
+      client.failure ??= new ReplicaError(error.code, message, error.detail, outcome)
+      client.onProgress()
+    }
+  }
+  const onEvent = (words: Float64Array, base: number): number => {
+    const kind = words[base]!
+    if (kind === cell.LEAD) {
+      ballot = words[base + 1]!
+      next = words[base + 2]!
+      wiring.onLead(true, 0)
+    } else if (kind === cell.UNLEAD) onUnlead(words[base + 1]!)
+    else if (kind === cell.CHOSEN && config.indexed) onChosen(words[base + 1]!)
+    return 1
+  }
+  return {
+    name: 'ingest',
+    log,
+    get leads() {
+      return leads()
+    },
+    get leader() {
+      return leader
+    },
+    openClient(id, onProgress) {
+      assert(!clients.has(id), 'a client id is used once')
+      const client: IngestClient = {
+        id,
+        submitted: 0,
+        chosen: 0,
+        chosenIndex: 0,
+        chosenFold: 0,
+        publishedFold: 0,
+        publishedThrough: 0,
+        failure: null,
+        onProgress,
+        onSettled: null,
+      }
+      clients.set(id, client)
+      return client
+    },
+    closeClient(client) {
+      if (open?.client === client) seal()
+      clients.delete(client.id)
+    },
+    tryWrite(client, payload) {
+      const frame = frameFor(client, entrySizeOf(payload.length), 1)
+      if (frame === null) return false
+      frame.at = writeEntry(log.bytes, log.view, frame.at, payload)
+      frame.count += 1
+      client.submitted += 1
+      return true
+    },
+    tryReserve(client, count, payloadSizeBytes) {
+      const sizeBytes = count * entrySizeOf(payloadSizeBytes)
+      const frame = frameFor(client, sizeBytes, count)
+      if (frame === null) return -1
+      const { at } = frame
+      frame.at += sizeBytes
+      frame.count += count
+      client.submitted += count
+      return at
+    },
+    seal,
+    failAll,
+    complete,
+    doWork() {
+      const work = drain(events, EVENTS_MAX, onEvent)
+      if (open !== null && nowMs() - open.openedAtMs >= config.lingerMs) seal()
+      flush(toDecide)
+      return work
+    },
+    close: () => undefined,
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * Receive stage: takes messages from the inboxes of all links, holds them until the emulated link
+ * would have delivered them, verifies every frame once, and tells decide what came.
+ *
+ *     inbox cells + bytes (one pair a peer) --> receive --[message cell, FRAME cells]--> decide
+ *
+ * Invariants: decide sees only frames whose header and body checksums are right; a message with a
+ * bad frame is dropped whole and its link is reported broken; order within a link is kept. Neither
+ * blocks nor sleeps, so it runs on either kind of thread; it must not free ring bytes (decide does).
+ */
+import { type FrameHeader, checkFrame, createFrameHeader } from '../codec/frame.ts'
+import { available, cellBase, consume } from '../ring/cell-ring.ts'
+import type { CellRing } from '../ring/cell-ring.ts'
+import { type LogRing, UNIT_SIZE_BYTES } from '../ring/log-ring.ts'
+import { type Delay, dueAt } from '../net/delay.ts'
+import { AT_PAYLOAD_END, AT_PAYLOAD_OFFSET, AT_STAMP, LINK_KIND_MIN } from '../net/link.ts'
+import { AT_FRAMES, AT_SIZE, type FrameCell, writeFrameCell } from './cells.ts'
+import { type OutPort, claim, flush } from './port.ts'
+import type { Stage } from './stage.ts'
+
+const MESSAGES_MAX = 64
+
+export interface ReceiveLink {
+  readonly peer: number
+  readonly cells: CellRing
+  readonly log: LogRing
+  /** Number of `log` among this node's log rings. */
+  readonly ring: number
+  /** Null: deliver at once. */
+  readonly delay: Delay | null
+  readonly onInvalid: () => void
+  readonly onPayload: (sizeBytes: number) => void
+}
+
+export function createReceiveStage(
+  links: readonly ReceiveLink[],
+  toDecide: OutPort,
+  nowMs: () => number,
+): Stage {
+  const header = createFrameHeader()
+  const due = links.map(() => -1)
+  const doWork = (): number => {
+    if (!flush(toDecide)) return 0
+    let work = 0
+    for (const [place, link] of links.entries()) work += receive(link, place)
+    flush(toDecide)
+    return work
+  }
+  const receive = (link: ReceiveLink, place: number): number => {
+    const ready = Math.min(available(link.cells), MESSAGES_MAX)
+    let taken = 0
+    for (; taken < ready; taken++) {
+      const base = cellBase(link.cells, taken)
+      if (link.delay !== null && !isDue(link.delay, link.cells.words, base, place)) break
+      pass(link, link.cells.words, base, toDecide, header)
+    }
+    consume(link.cells, taken)
+    return taken
+  }
+  /** The time is drawn once a message, when it first heads its queue. */
+  const isDue = (delay: Delay, words: Float64Array, base: number, place: number): boolean => {
+    if (due[place]! < 0) {
+      due[place] = dueAt(delay, words[base + AT_STAMP]!, words[base + AT_SIZE]!)
+    }
+    if (nowMs() < due[place]!) return false
+    due[place] = -1
+    return true
+  }
+  return { name: 'receive', doWork, close: () => undefined }
+}
+
+function pass(
+  link: ReceiveLink,
+  words: Float64Array,
+  base: number,
+  toDecide: OutPort,
+  header: FrameHeader,
+): void {
+  const sizeBytes = words[base + AT_SIZE]!
+  const offset = words[base + AT_PAYLOAD_OFFSET]!
+  const isControl = words[base]! >= LINK_KIND_MIN
+  const frames = isControl ? [] : framesOf(link.log, offset, sizeBytes, header)
+  if (!isControl && frames.length !== words[base + AT_FRAMES]) return link.onInvalid()
+  if (sizeBytes > 0) link.onPayload(sizeBytes)
+  const at = claim(toDecide)
+  toDecide.words.set(words.subarray(base, base + 16), at)
+  toDecide.words[at + 1] = link.peer
+  let before = sizeBytes
+  for (const frame of frames) {
+    const end = (words[base + AT_PAYLOAD_END]! - (before - frame.sizeBytes) / UNIT_SIZE_BYTES) | 0
+    const place = { ring: link.ring, offset: offset + sizeBytes - before, end }
+    const cellAt = claim(toDecide)
+    writeFrameCell(toDecide.words, cellAt, frame, place)
+    before -= frame.sizeBytes
+  }
+}
+
+/** The frames of a payload, every checksum verified; none when anything is wrong. */
+function framesOf(
+  log: LogRing,
+  offset: number,
+  sizeBytes: number,
+  header: FrameHeader,
+): FrameCell[] {
+  const limit = offset + sizeBytes
+  const frames: FrameCell[] = []
+  for (let at = offset; at < limit; at += header.sizeBytes) {
+    if (checkFrame(log.bytes, log.view, at, limit, header) !== 'ok') return []
+    frames.push({ ...header })
+  }
+  return frames
+}

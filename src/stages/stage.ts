@@ -1,0 +1,14 @@
+/**
+ * What every stage is: a role with a duty cycle and no thread of its own. A thread layout decides
+ * which thread calls `doWork` (engine/topology.ts); under layout inline it is the caller's.
+ */
+export interface Stage {
+  readonly name: string
+  /** One bounded pass; returns the work done, 0 lets the thread idle. Throws: the node stops. */
+  doWork(): number
+  /** After the last doWork, on the same thread. */
+  close(): void
+}
+
+/** Counters of one stage, written by its thread only; read by any (ring/counters.ts). */
+export const STAGE_COUNTERS = ['batches', 'entries', 'stalls', 'syncs', 'value', 'value2'] as const

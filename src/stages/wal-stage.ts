@@ -1,0 +1,121 @@
+/**
+ * WAL stage: writes what decide ordered, in that order, with one sync for all that waits (group
+ * commit), and reads back frames for peers and appliers that lag. Blocking stage: synchronous file
+ * calls, so it owns no socket or timer.
+ *
+ *     decide --[APPEND, READ, TRIM]--> wal --[DURABLE, READ_DONE]--> decide
+ *
+ * Invariants: DURABLE(lsn) leaves only after the sync that covers lsn has returned; a READ sees
+ * everything ordered before it; a failed sync throws, is never retried, and ends the node.
+ */
+import { recordOf } from '../codec/record.ts'
+import type { LogIndex, Lsn } from '../core/ids.ts'
+import type { CellRing } from '../ring/cell-ring.ts'
+import { type LogRing, publish, tryClaim } from '../ring/log-ring.ts'
+import {
+  type ReadFrame,
+  type Wal,
+  append,
+  closeWal,
+  flush as flushWal,
+  idle,
+  readFrames,
+  trim,
+} from '../wal/wal.ts'
+import * as cell from './cells.ts'
+import { framesIn } from './frames-in.ts'
+import { type OutPort, claim, drain, flush } from './port.ts'
+import type { Stage } from './stage.ts'
+
+const ORDERS_MAX = 1_024
+const GROUP_SIZE_BYTES_MAX = 8 * 1024 * 1024
+
+export interface WalStageWiring {
+  readonly wal: Wal
+  readonly logRings: readonly LogRing[]
+  /** The last of `logRings`: this stage writes it. */
+  readonly readback: LogRing
+  readonly orders: CellRing
+  readonly toDecide: OutPort
+  readonly onGroup: (batches: number, sizeBytes: number) => void
+}
+
+export function createWalStage(wiring: WalStageWiring): Stage {
+  const { wal, logRings, readback, orders, toDecide } = wiring
+  const readbackRing = logRings.length - 1
+  let groupSizeBytes = 0
+  let groupBatches = 0
+
+  const onOrder = (words: Float64Array, base: number): number => {
+    if (words[base] === cell.READ) return onRead(words, base) ? 1 : 0
+    if (words[base] === cell.TRIM) {
+      trim(wal, words[base + 1]! as LogIndex)
+      return 1
+    }
+    if (groupSizeBytes > GROUP_SIZE_BYTES_MAX) return 0
+    onAppend(words, base)
+    return 1
+  }
+  const onAppend = (words: Float64Array, base: number): void => {
+    const sizeBytes = words[base + cell.AT_SIZE]!
+    const lsn = words[base + 1]! as Lsn
+    const floor = words[base + 5]! as LogIndex
+    const { bytes, view } = logRings[words[base + cell.AT_RING]!]!
+    const offset = words[base + cell.AT_APPEND_OFFSET]!
+    const payload = sizeBytes === 0 ? null : { bytes, offset, sizeBytes }
+    const frames = sizeBytes === 0 ? null : framesIn(bytes, view, offset, sizeBytes)
+    append(wal, recordOf(words, base), lsn, floor, payload, frames)
+    groupSizeBytes += sizeBytes
+    groupBatches += 1
+  }
+  const commit = (): void => {
+    if (groupBatches === 0) return
+    const lsn = flushWal(wal)
+    wiring.onGroup(groupBatches, groupSizeBytes)
+    groupSizeBytes = 0
+    groupBatches = 0
+    const base = claim(toDecide)
+    toDecide.words[base] = cell.DURABLE
+    toDecide.words[base + 1] = lsn
+  }
+  /** False when the read-back ring has no room yet: the order stays and is tried again. */
+  const onRead = (words: Float64Array, base: number): boolean => {
+    commit()
+    const offset = tryClaim(readback, readback.capacityBytes / 4)
+    if (offset < 0) return false
+    const limit = offset + readback.capacityBytes / 4
+    const from = words[base + 2]! as LogIndex
+    const through = words[base + 3]! as LogIndex
+    const into = readback.bytes.subarray(offset, limit)
+    const { sizeBytes, frames } = readFrames(wal, from, through, words[base + 4]!, into)
+    const end = publish(readback, sizeBytes)
+    report(words[base + 1]!, frames, { offset, sizeBytes, end })
+    return true
+  }
+  const report = (
+    ticket: number,
+    frames: readonly ReadFrame[],
+    place: { readonly offset: number; readonly sizeBytes: number; readonly end: number },
+  ): void => {
+    const base = claim(toDecide)
+    toDecide.words[base] = cell.READ_DONE
+    toDecide.words[base + 1] = ticket
+    toDecide.words[base + 2] = frames.length
+    for (const frame of frames) {
+      const behind = place.sizeBytes - frame.offset - frame.sizeBytes
+      const end = (place.end - behind / 64) | 0
+      const offset = place.offset + frame.offset
+      const at = claim(toDecide)
+      cell.writeFrameCell(toDecide.words, at, frame, { ring: readbackRing, offset, end })
+    }
+  }
+  const doWork = (): number => {
+    if (!flush(toDecide)) return 0
+    const taken = drain(orders, ORDERS_MAX, onOrder)
+    commit()
+    flush(toDecide)
+    if (taken > 0) return taken
+    return idle(wal) ? 1 : 0
+  }
+  return { name: 'wal', doWork, close: () => closeWal(wal) }
+}
