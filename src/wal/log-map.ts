@@ -32,7 +32,7 @@ interface SegmentSpan {
   readonly segment: number
   /** Last index of the log when the segment was begun. */
   readonly lastAtStart: LogIndex
-  /** Records may begin here: no transaction was open, and no later commit cut below the start. */
+  /** The log may begin here: no transaction was open, and no later one goes below the start. */
   clean: boolean
   /** Greatest Basic Paxos instance that the segment names; 0: none. */
   instanceMax: number
@@ -65,7 +65,8 @@ export function mapRecord(map: LogMap, record: WalRecord, offset: number, sizeBy
     case 'entries':
       return extend(map.valid, span.segment, record.prev, record.through, offset, sizeBytes)
     case 'sync-begin':
-      return void (map.pending = [])
+      map.pending = []
+      return taint(map, record.syncPoint)
     case 'sync-entries':
       return extend(map.pending, span.segment, record.prev, record.through, offset, sizeBytes)
     case 'sync-commit':
@@ -76,6 +77,11 @@ export function mapRecord(map: LogMap, record: WalRecord, offset: number, sizeBy
       return void (span.instanceMax = Math.max(span.instanceMax, record.instance))
     case 'promised':
   }
+}
+
+/** Their headers know the chain at their start only, not at a sync point before it. */
+function taint({ segments }: LogMap, syncPoint: LogIndex): void {
+  for (const span of segments) if (span.lastAtStart > syncPoint) span.clean = false
 }
 
 /** Drops the runs of a transaction that a higher promise, or a restart, has voided. */
@@ -103,7 +109,7 @@ function extend(
 }
 
 function commit(map: LogMap, syncPoint: LogIndex): void {
-  const { valid, pending, segments } = map
+  const { valid, pending } = map
   while (valid.length > 0 && valid.at(-1)!.first > syncPoint) valid.pop()
   const cut = valid.at(-1)
   if (cut !== undefined && cut.through > syncPoint) {
@@ -112,8 +118,6 @@ function commit(map: LogMap, syncPoint: LogIndex): void {
   }
   for (const run of pending) valid.push(run)
   map.pending = []
-  // The header of such a segment knows the chain at its start only, which is no frame end any more.
-  for (const span of segments) if (span.lastAtStart > syncPoint) span.clean = false
 }
 
 /** Position in `valid` of the run that holds `index`; -1: trimmed, or not there yet. */

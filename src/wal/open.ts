@@ -116,10 +116,11 @@ function rewriteTail(storage: Storage, segments: readonly FoundSegment[]): void 
 function clearBehind(
   storage: Storage,
   dir: string,
-  { behind, segments }: Findings,
+  { before, behind, segments }: Findings,
   sizeBytes: number,
 ): Pick<Disk, 'next' | 'spares'> {
   const nextNumber = (segments.at(-1)?.number ?? 0) + 1
+  for (const number of before) storage.unlink(segmentPath(dir, number))
   let next: NextSegment | null = null
   for (const { number, reusable } of behind) {
     const path = segmentPath(dir, number)

@@ -38,7 +38,8 @@ interface Reading {
   readonly into: Uint8Array
   readonly view: DataView
   readonly header: FrameHeader
-  readonly through: LogIndex
+  /** Nothing above it: the caller's bound, or where the present run was cut. */
+  through: LogIndex
   /** Bytes of `into` that may be filled; known once the first frame's size is. */
   limit: number
   next: LogIndex
@@ -72,22 +73,24 @@ export function readFrames(
   const reading = { disk, into, view, header, through, limit, next: from, skip: 0, result }
   while (reading.next <= through) {
     const at = find(map, reading.next)
-    if (at < 0 || !readRun(reading, map.valid[at]!)) break
+    if (at < 0 || !readRun(reading, map.valid[at]!, through)) break
   }
   return result
 }
 
 /** True when the run was read to its end and there is room for more. */
-function readRun(reading: Reading, run: Run): boolean {
+function readRun(reading: Reading, run: Run, through: LogIndex): boolean {
   const { disk } = reading
+  // A cut may go through the middle of a record.
+  reading.through = Math.min(through, run.through) as LogIndex
   const segment = segmentOf(disk, run.segment)
   let offset = seek(reading, run, segment)
-  while (reading.next <= run.through) {
+  while (reading.next <= reading.through) {
     const envelope = readEnvelope(disk, segment, offset)
     const goesOn = readRecord(reading, segment, offset, envelope)
     if (!goesOn) {
       remember(reading, segment, offset)
-      return false
+      return reading.next > reading.through
     }
     offset += ENVELOPE_SIZE_BYTES + envelope.payloadSizeBytes
     reading.skip = 0

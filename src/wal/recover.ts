@@ -39,6 +39,8 @@ export interface Findings {
   readonly segments: FoundSegment[]
   /** Behind the log: torn away; `reusable` ones were never begun. */
   readonly behind: readonly { readonly number: number; readonly reusable: boolean }[]
+  /** Left over by a trim that was interrupted. */
+  readonly before: readonly number[]
   /** Chain value of the last record. */
   readonly chain: number
   /** Greatest LSN that anything names as synced. */
@@ -90,18 +92,42 @@ export function recover(
     start: null,
   }
   const numbers = numbersOf(storage.list(dir) ?? [], 'wal')
-  let used = 0
+  const first = startAmong(scan, numbers)
+  let used = first
   try {
     while (used < numbers.length && takeSegment(scan, numbers[used]!)) used++
     const behind = checkRest(scan, numbers.slice(used))
-    return { ...finish(scan), behind }
+    checkStart(scan)
+    return { ...finish(scan), behind, before: numbers.slice(0, first) }
   } catch (error) {
     for (const { file } of scan.segments) storage.close(file)
     throw error
   }
 }
 
-function finish(scan: Scan): Omit<Findings, 'behind'> {
+/**
+ * Trimming takes segments away from the newest to the oldest, so that a gap in the numbers means a
+ * trim that a crash has interrupted: the log starts behind the last gap.
+ */
+function startAmong(scan: Scan, numbers: readonly number[]): number {
+  const { storage, dir, identityHash } = scan
+  for (let i = numbers.length - 1; i > 0; i--) {
+    const number = numbers[i]!
+    if (numbers[i - 1] === number - 1) continue
+    const file = storage.open(segmentPath(dir, number), 'read')
+    const header = readHeader(storage, file, number, identityHash)
+    storage.close(file)
+    if (header !== null) return i
+  }
+  return 0
+}
+
+/** Only what is at or below the floor is ever trimmed: a log that starts above it has lost files. */
+function checkStart({ start, floorSaid, segments }: Scan): void {
+  if (start !== null && start.last > floorSaid) corrupt(segments[0]!.path, 0)
+}
+
+function finish(scan: Scan): Omit<Findings, 'behind' | 'before'> {
   const { fold, map, segments, chain, synced, floorSaid, start, unsynced } = scan
   for (const { segment, at } of unsynced) segment.unsyncedFrom = Math.min(segment.unsyncedFrom, at)
   fold.sync = null // an unfinished transaction is dropped (R12)

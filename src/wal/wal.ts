@@ -199,7 +199,8 @@ export function trim(wal: Wal, through: LogIndex): number {
   const gone = disk.segments.findIndex(({ number }) => number === keep)
   if (gone <= 0) return 0
   guarded(wal, () => {
-    for (const segment of disk.segments.splice(0, gone)) letGo(disk, segment)
+    // Newest first: recovery starts behind the last gap, never at a segment in between.
+    for (const segment of disk.segments.splice(0, gone).reverse()) letGo(disk, segment)
     // Before a new header goes into a recycled file its old name must be gone for good.
     if (wal.durability === 'fsync') disk.storage.syncDir(disk.dir)
   })

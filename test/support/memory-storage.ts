@@ -113,7 +113,13 @@ export function createMemoryStorage(): MemoryStorage {
     },
     datasync(file) {
       const { inode, path } = inodeOf(file)
-      storage.onOperation?.('datasync', path)
+      try {
+        storage.onOperation?.('datasync', path)
+      } catch (error) {
+        // As the kernel does: the pages count as clean, their bytes are readable, and never written.
+        inode.pending.clear()
+        throw error
+      }
       storage.datasyncs++
       if (inode.durable.length !== inode.now.length) inode.durable = inode.now.slice()
       for (const sector of inode.pending.keys()) {
@@ -126,8 +132,7 @@ export function createMemoryStorage(): MemoryStorage {
     rename(from, to) {
       storage.onOperation?.('rename', to)
       const inode = at(from)
-      change((into) => into.set(to, inode))
-      change((into) => into.delete(from))
+      change((into) => into.set(to, inode).delete(from))
     },
     unlink(path) {
       storage.onOperation?.('unlink', path)
