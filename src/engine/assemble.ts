@@ -2,7 +2,6 @@
  * Builds the stages of one thread of one node from shared memory. Runs on that thread. A thread
  * that owns the WAL opens and recovers it; the thread that owns decide needs what was recovered.
  */
-import { performance } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
 import { assert } from '../base/assert.ts'
 import { ReplicaError } from '../base/errors.ts'
@@ -358,6 +357,7 @@ function driveCore<Message>(
     toIngest: outPort(openCellRing(memory.admissions), bellOf('ingest')),
     answersAll: spec.engine === 'basic-paxos',
     retainBytes: spec.tuning.retainBytes,
+    appliesHere: !isLogger(spec),
     nowMs,
     onEvent,
     onView: () => publishView(view, core.view),

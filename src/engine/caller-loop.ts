@@ -2,7 +2,6 @@
  * The loop that runs stages on the caller's own thread, on its event loop: ingest always, all
  * stages under layout inline. One loop serves every node that the caller opened in one cluster.
  */
-import { performance } from 'node:perf_hooks'
 import { bellMemory, openBell } from '../ring/bell.ts'
 import { runAsync, threadTime } from '../ring/wait.ts'
 

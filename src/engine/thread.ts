@@ -3,7 +3,6 @@
  * thread with sockets goes round on its event loop. Used by thread.worker.ts; the caller's thread
  * has its own loop (caller-loop.ts).
  */
-import { performance } from 'node:perf_hooks'
 import { openBell } from '../ring/bell.ts'
 import { isRaised, openFlag } from '../ring/counters.ts'
 import { type AsyncRun, run, runAsync, threadTime } from '../ring/wait.ts'

@@ -21,6 +21,7 @@ import type { CellRing } from '../ring/cell-ring.ts'
 import type { LogRing } from '../ring/log-ring.ts'
 import * as cell from './cells.ts'
 import { Holds } from './holds.ts'
+import { createRetention, noteAppended, trimmable } from './retention.ts'
 import { type OutPort, claim, drain, flush } from './port.ts'
 import type { Stage } from './stage.ts'
 
@@ -45,6 +46,8 @@ export interface DecideWiring<Message> {
   readonly answersAll: boolean
   /** Log kept on disk behind the applied index; 0: all of it. */
   readonly retainBytes: number
+  /** False for a Logger, which keeps no state: its log is trimmed by what is chosen. */
+  readonly appliesHere: boolean
   readonly nowMs: () => number
   readonly onEvent: (name: EventName, value: number) => void
   /** Called once a duty cycle that did something, to publish the core's view. */
@@ -54,9 +57,11 @@ export interface DecideWiring<Message> {
 export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage {
   const { core, logRings, toWal, toApply, toFanout, toIngest, nowMs } = wiring
   const holds = new Holds(logRings)
+  const retention = createRetention(wiring.retainBytes)
   const effects: Effect<Message>[] = []
   let tickAt = 0
   let chosen: LogIndex | 0 = 0
+  let applied = 0
 
   const step = (input: Input<Message>): void => {
     effects.length = 0
@@ -108,6 +113,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     words[base + cell.AT_APPEND_OFFSET] = frames[0]?.offset ?? 0
     words[base + cell.AT_APPEND_LAZY] = lazy ? 1 : 0
     holds.forWal(lsn, frames)
+    if (frames.length > 0) noteAppended(retention, throughOf(frames.at(-1)!), sizeOf(frames))
   }
 
   const send = (effect: Effect<Message> & { readonly kind: 'send' }): void => {
@@ -169,6 +175,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
   const onApply = (words: Float64Array, base: number): number => {
     const through = words[base + 1]! as LogIndex
     holds.applyDone(through)
+    applied = through
     step({ kind: 'applied', through })
     return 1
   }
@@ -218,6 +225,9 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     if (now < tickAt) return 0
     tickAt = now + TICK_MS
     step({ kind: 'tick', now: Math.floor(now) })
+    const safe = wiring.appliesHere ? Math.min(applied, core.view.chosen) : core.view.chosen
+    const through = trimmable(retention, safe)
+    if (through > 0) orderCell(toWal, [cell.TRIM, through])
     wiring.onView()
     return 0
   }
