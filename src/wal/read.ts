@@ -124,10 +124,10 @@ function skipFrames(reading: Reading, segment: Segment, payloadOffset: number): 
   const { next, header } = reading
   for (;;) {
     readHeaderAt(reading, segment, payloadOffset + reading.skip)
-    if (header.first >= next) break
+    if (header.first === next) return
+    assert(header.first + header.count <= next, 'a read begins where a frame begins')
     reading.skip += header.sizeBytes
   }
-  assert(header.first === next, 'a read begins where a frame begins')
 }
 
 function readHeaderAt({ disk, header }: Reading, segment: Segment, offset: number): void {
@@ -158,25 +158,27 @@ function readRecord(
   const read = disk.storage.pread(segment.file, into.subarray(start, start + size), from)
   if (read < size) damaged(segment, from)
   while (result.sizeBytes < start + size) {
-    if (!takeFrame(reading, segment, start + size, size === left)) return false
+    const check = takeFrame(reading, start + size, size === left)
+    if (check === 'full') return false
+    if (check === 'damaged') damaged(segment, from + result.sizeBytes - start)
   }
   return size === left
 }
 
-/** Verifies the frame at the end of the result and adds it; false when it does not fit. */
-function takeFrame(reading: Reading, segment: Segment, end: number, isAll: boolean): boolean {
+/** Verifies the frame at the end of the result and adds it. */
+function takeFrame(reading: Reading, end: number, isAll: boolean): 'taken' | 'full' | 'damaged' {
   const { into, view, header, result } = reading
   const at = result.sizeBytes
   const check = checkFrame(into, view, at, end, header)
-  if (check === 'short' && !isAll) return false
-  if (check !== 'ok' || header.first !== reading.next) damaged(segment, at)
+  if (check === 'short' && !isAll) return 'full'
+  if (check !== 'ok' || header.first !== reading.next) return 'damaged'
   const last = header.first + header.count - 1
-  if (last > reading.through) return false
+  if (last > reading.through) return 'full'
   result.frames.push(foundAt(header, at))
   result.sizeBytes += header.sizeBytes
   reading.skip += header.sizeBytes
   reading.next = (last + 1) as LogIndex
-  return true
+  return 'taken'
 }
 
 function readEnvelope({ storage, cell }: Disk, segment: Segment, offset: number): Envelope {
