@@ -10,7 +10,7 @@
 import { assert, unreachable } from '../../base/assert.ts'
 import type { Core, CoreView, Input } from '../engine.ts'
 import type { FrameRef } from '../frame-ref.ts'
-import { NO_BALLOT, NO_INDEX, type NodeId } from '../ids.ts'
+import { type LogIndex, NO_BALLOT, NO_INDEX, type NodeId } from '../ids.ts'
 import { onAccept, onDurable, onPrepare, onValueRead } from './acceptor.ts'
 import {
   advance,
@@ -184,7 +184,9 @@ function onTick(state: State, effects: Effects, now: number): void {
   }
 }
 
-const gapMsOf = (state: State): number => Math.max(GAP_MS_MIN, 2 * state.config.retryMs)
+/** Without progress for so long, something is missing: not while slow disks merely take their time. */
+const gapMsOf = (state: State): number =>
+  Math.max(GAP_MS_MIN, 2 * state.config.retryMs, 4 * state.latencyMs)
 
 /** `known` for those who have not heard it otherwise. */
 function tellStatus(state: State, effects: Effects): void {
@@ -216,7 +218,8 @@ function checkProposers(state: State, effects: Effects): void {
   const stands = isElectable(state.self) && liveBefore < state.config.proposers
   if (state.isProposing || !stands) return
   state.isProposing = true
-  effects.push({ kind: 'lead', ballot: NO_BALLOT, next: state.nextFree })
+  const next = Math.max(state.nextFree, state.chosenThrough + 1) as LogIndex
+  effects.push({ kind: 'lead', ballot: NO_BALLOT, next })
 }
 
 function isLive(state: State, id: NodeId): boolean {

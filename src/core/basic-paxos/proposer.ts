@@ -60,7 +60,9 @@ export function onSubmitted(state: State, frames: readonly FrameRef[]): void {
 export function assign(state: State, effects: Effects): void {
   while (state.running < state.config.inflightInstancesMax && hasValue(state)) {
     const at = takeFreeInstance(state)
-    startBallot(state, effects, at, beginRun(state, at, takeValue(state)))
+    const own = takeValue(state)
+    if (at.run === null) startBallot(state, effects, at, beginRun(state, at, own))
+    else at.run.own = own
   }
 }
 
@@ -69,13 +71,18 @@ const hasValue = (state: State): boolean => sizeOf(state.lost) + sizeOf(state.va
 const takeValue = (state: State): FrameRef =>
   take(sizeOf(state.lost) > 0 ? state.lost : state.values)
 
+/**
+ * The lowest one, so that no own value is chosen above a gap and waits for it: also one that is
+ * being finished without an own value so far.
+ */
 function takeFreeInstance(state: State): Instance {
   if (state.nextFree <= state.chosenThrough) {
     state.nextFree = (state.chosenThrough + 1) as LogIndex
   }
   for (;;) {
     const at = instanceAt(state, state.nextFree++ as LogIndex)
-    if (!at.chosen && at.chosenBallot === NO_BALLOT && at.run === null) return at
+    if (at.chosen || at.chosenBallot > NO_BALLOT) continue
+    if (at.run === null || (at.run.own === null && at.run.phase !== 'accept')) return at
   }
 }
 
@@ -234,6 +241,7 @@ export function finishGaps(state: State, effects: Effects): void {
     const at = instanceAt(state, i as LogIndex)
     if (at.chosen || at.run !== null) continue
     if (state.now < at.abandonedUntil) continue
+    if (i < state.nextFree) state.nextFree = i as LogIndex
     startBallot(state, effects, at, beginRun(state, at, null))
   }
 }
