@@ -13,6 +13,7 @@
  */
 import { assert } from '../base/assert.ts'
 import { ReplicaError } from '../base/errors.ts'
+import { createFifo, dropFirst, peekAt, pushTo, sizeOfFifo, takeAll } from '../base/fifo.ts'
 import {
   FRAME_HEADER_SIZE_BYTES,
   FRAME_KIND,
@@ -99,6 +100,8 @@ export interface Ingest extends Stage {
   /** The node is going down: no client gets any further. */
   failAll(error: ReplicaError): void
   readonly log: LogRing
+  /** Those that are open, by id. */
+  readonly clients: ReadonlyMap<number, IngestClient>
   /** Chosen or applied frames arrive out of band when frames are not indexed. */
   complete(clientId: number, sequenceThrough: number, index: number): void
 }
@@ -115,7 +118,7 @@ export function createIngest(
 ): Ingest {
   const { log, events, toDecide, nowMs } = wiring
   const clients = new Map<number, IngestClient>()
-  const published: PublishedFrame[] = []
+  const published = createFifo<PublishedFrame>()
   let open: OpenFrame | null = null
   let ballot = -1
   let leader = 0
@@ -176,7 +179,7 @@ export function createIngest(
     cell.writeFrameCell(toDecide.words, base, descriptor, { ring: 0, offset, end })
     const through = config.indexed ? next + count - 1 : 0
     const sequenceThrough = client.publishedThrough
-    published.push({ client, through, sequenceThrough, sizeBytes, fold: client.publishedFold })
+    pushTo(published, { client, through, sequenceThrough, sizeBytes, fold: client.publishedFold })
     uncommittedBytes += sizeBytes
     next += count
     flush(toDecide)
@@ -190,33 +193,42 @@ export function createIngest(
     client.onSettled?.(frame.sequenceThrough, index)
   }
   const onChosen = (through: number): void => {
-    let count = 0
-    for (; count < published.length && published[count]!.through <= through; count++) {
-      settle(published[count]!, published[count]!.through)
+    const touched = new Set<IngestClient>()
+    for (let frame = peekAt(published); frame !== undefined; frame = peekAt(published)) {
+      if (frame.through > through) break
+      settle(frame, frame.through)
+      touched.add(frame.client)
+      dropFirst(published, 1)
     }
-    finish(count)
+    finish(touched)
   }
+  /** Values may be chosen out of order: the watermark moves over what is contiguous. */
   const complete = (clientId: number, sequenceThrough: number, index: number): void => {
     if (config.indexed) return
-    const place = published.findIndex(
-      (frame) => frame.client.id === clientId && frame.sequenceThrough === sequenceThrough,
-    )
-    if (place < 0) return
-    // Values may be chosen out of order: the watermark moves over what is contiguous.
-    const frame = published[place]!
+    const frame = findPublished(clientId, sequenceThrough)
+    if (frame === undefined) return
     done.set(frame, index)
-    let count = 0
-    for (; count < published.length && done.has(published[count]!); count++) {
-      settle(published[count]!, done.get(published[count]!)!)
-      done.delete(published[count]!)
+    const touched = new Set<IngestClient>()
+    for (let head = peekAt(published); head !== undefined; head = peekAt(published)) {
+      const at = done.get(head)
+      if (at === undefined) break
+      settle(head, at)
+      touched.add(head.client)
+      done.delete(head)
+      dropFirst(published, 1)
     }
-    finish(count)
+    finish(touched)
+  }
+  const findPublished = (clientId: number, through: number): PublishedFrame | undefined => {
+    for (let place = 0; place < sizeOfFifo(published); place++) {
+      const frame = peekAt(published, place)!
+      if (frame.client.id === clientId && frame.sequenceThrough === through) return frame
+    }
+    return undefined
   }
   const done = new Map<PublishedFrame, number>()
-  const finish = (count: number): void => {
-    if (count === 0) return
-    const touched = new Set(published.slice(0, count).map((frame) => frame.client))
-    published.splice(0, count)
+  const finish = (touched: ReadonlySet<IngestClient>): void => {
+    if (touched.size === 0) return
     for (const client of touched) client.onProgress()
     if (!starved) return
     starved = false
@@ -233,7 +245,7 @@ export function createIngest(
     open = null
     ballot = -1
     uncommittedBytes = 0
-    const lost = new Set(published.splice(0).map((frame) => frame.client))
+    const lost = new Set(takeAll(published).map((frame) => frame.client))
     done.clear()
     for (const client of clients.values()) {
       const outcome = lost.has(client) ? 'unknown' : 'not-proposed'
@@ -255,6 +267,7 @@ export function createIngest(
   return {
     name: 'ingest',
     log,
+    clients,
     get leads() {
       return leads()
     },
