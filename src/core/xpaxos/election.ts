@@ -116,7 +116,7 @@ function isProgressing(state: State): boolean {
 function watchLeadership(state: State, effects: Effects): void {
   const { leadership, candidacy } = state
   const timeoutMs = state.config.electionTimeoutMs
-  if (candidacy !== null && state.now - candidacy.startedAt > 2 * timeoutMs) {
+  if (candidacy !== null && state.now - candidacy.progressAt > 2 * timeoutMs) {
     return backOff(state, effects)
   }
   if (leadership === null) return

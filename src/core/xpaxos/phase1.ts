@@ -39,6 +39,7 @@ export function standForLeader(state: State, effects: Effects): void {
   state.candidacy = {
     ballot,
     startedAt: state.now,
+    progressAt: state.now,
     selfPromised: false,
     promises: new Map(),
     source: null,
@@ -152,6 +153,7 @@ export function onFetched(
   if (message.acceptedBallot !== source.acceptedBallot || message.prev !== pendingSync.last) return
   if (frames.length === 0) return dropSource(state, candidacy, effects)
   extendSync(state, effects, frames)
+  candidacy.progressAt = state.now
   if (pendingSync.last < source.last) return askSource(state, candidacy, source, effects)
   event(effects, 'suffix-fetched', from)
   adopt(state, candidacy, source, effects)

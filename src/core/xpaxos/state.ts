@@ -77,6 +77,8 @@ export interface PromiseInfo {
 export interface Candidacy {
   readonly ballot: Ballot
   readonly startedAt: number
+  /** A long fetch may outlast its time while frames come: there may be nobody else to lead. */
+  progressAt: number
   selfPromised: boolean
   readonly promises: Map<NodeId, PromiseInfo>
   /** The promise whose log is being fetched. */
