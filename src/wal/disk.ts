@@ -22,7 +22,7 @@ import {
 
 export const RECORDS_QUEUED_MAX = IOV_MAX / 2 // an envelope and a payload each
 
-/** Where a later read of consecutive frames goes on. */
+/** Where a later read of consecutive frames goes on; void once its run is cut or gone. */
 export interface ReadPlace {
   readonly next: LogIndex
   readonly segment: number

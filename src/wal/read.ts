@@ -23,6 +23,8 @@ import type { Segment } from './segment.ts'
 import { type Disk, type Wal, guarded, refuseUnlessOpen, writeQueue } from './disk.ts'
 
 const PLACES_MAX = 8
+/** A read's frames are told to the decision loop one cell each, in one group. */
+const FRAMES_READ_MAX = 1_024
 
 export type { ReadFrame } from './scan.ts'
 
@@ -169,6 +171,7 @@ function readRecord(
 function takeFrame(reading: Reading, end: number, isAll: boolean): 'taken' | 'full' | 'damaged' {
   const { into, view, header, result } = reading
   const at = result.sizeBytes
+  if (result.frames.length === FRAMES_READ_MAX) return 'full'
   const check = checkFrame(into, view, at, end, header)
   if (check === 'short' && !isAll) return 'full'
   if (check !== 'ok' || header.first !== reading.next) return 'damaged'

@@ -171,8 +171,8 @@ export function startNext(
   if (spare === null) {
     return { number, path, file: storage.create(path), sizeBytes, filled: 0, ready: false }
   }
-  // The old name must be gone for good before a new header goes into the file: a crash would show
-  // the old segment's name over the new segment's bytes. The caller has synced that (see trim).
+  // Before a new header goes into the file its old names must be gone for good, or a crash shows an
+  // old segment's name over a new segment's bytes: fillNext syncs the directory, so `ready` says so.
   storage.rename(sparePath(dir, spare), path)
   const file = storage.open(path, 'write')
   const filled = storage.sizeOf(file) === sizeBytes ? sizeBytes : 0

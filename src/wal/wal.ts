@@ -70,7 +70,6 @@ export function append(
   const segment = disk.segments.at(-1)!
   mapRecord(map, record, segment.tail, ENVELOPE_SIZE_BYTES + payloadSize)
   settlePending(map, fold)
-  if (isCut(record)) disk.places.length = 0
   queueEnvelope(wal, disk, segment, record, marks, payloadSize)
   if (payload !== null) {
     disk.queue.push(payload.bytes.subarray(payload.offset, payload.offset + payloadSize))
@@ -78,8 +77,6 @@ export function append(
   segment.tail += ENVELOPE_SIZE_BYTES + payloadSize
   disk.queuedBytes += ENVELOPE_SIZE_BYTES + payloadSize
 }
-
-const isCut = ({ kind }: WalRecord): boolean => kind === 'sync-commit'
 
 function sizeOf(frames: readonly FrameMark[]): number {
   let size = 0
@@ -201,11 +198,8 @@ export function trim(wal: Wal, through: LogIndex): number {
   guarded(wal, () => {
     // Newest first: recovery starts behind the last gap, never at a segment in between.
     for (const segment of disk.segments.splice(0, gone).reverse()) letGo(disk, segment)
-    // Before a new header goes into a recycled file its old name must be gone for good.
-    if (wal.durability === 'fsync') disk.storage.syncDir(disk.dir)
   })
   forget(map, keep)
-  disk.places.length = 0
   return gone
 }
 

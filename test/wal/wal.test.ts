@@ -183,6 +183,67 @@ test('records of a recycled file do not come back', () => {
   expect(recovered).toMatchObject({ last, nextLsn: lsn + 1 })
 })
 
+test('a record of a torn group does not come back behind a repeated one', () => {
+  const { storage, wal } = open(createMemoryStorage())
+  extend(wal, 1, 100)
+  flush(wal)
+  const first = wal.disk!.segments[0]!.tail
+  extend(wal, 1, 200)
+  extend(wal, 1, 300)
+  flush(wal)
+  flipByte(storage, segmentFile(1), first + 200) // the third record stays whole behind a torn one
+  storage.kill()
+  const second = open(storage)
+  expect(second.recovered.last).toBe(1)
+  extend(second.wal, 1, 200) // byte for byte what stood there: the third would continue its chain
+  flush(second.wal)
+  storage.kill()
+  expect(open(storage).recovered.last).toBe(2)
+})
+
+test('records of a segment whose header was torn do not come back under its next header', () => {
+  const { storage, wal } = open(createMemoryStorage())
+  for (let i = 0; i < 6; i++) extend(wal, 1, 3_500) // one group, the last three in segment 2
+  flush(wal)
+  storage.poke(segmentFile(2), 0, new Uint8Array(512))
+  storage.kill()
+  const second = open(storage)
+  expect(second.recovered.last).toBe(3)
+  extend(second.wal, 1, 3_500) // the same bytes again, now as the first record of the new segment 2
+  flush(second.wal)
+  storage.kill()
+  expect(open(storage).recovered.last).toBe(4)
+})
+
+test('a trim that a crash interrupts leaves a log that can be opened, wherever it was', () => {
+  for (let fuse = 1; fuse < 8; fuse++) {
+    const { storage, wal } = open(createMemoryStorage())
+    for (let i = 0; i < 12; i++) extend(wal, 1, 3_500)
+    const { last } = wal.fold
+    const syncPoint = 5 as LogIndex // in the second segment: the third one's header lies above it
+    const ballot = ballotOf(2, nodeId(2))
+    put(wal, { kind: 'sync-begin', ballot, syncPoint, adoptedLast: syncPoint }, syncPoint)
+    put(wal, { kind: 'sync-commit', ballot, syncPoint, through: syncPoint }, syncPoint)
+    for (let i = 0; i < 12; i++) extend(wal, 1, 3_400, wal.fold.last)
+    flush(wal)
+    expect(wal.fold.last).toBeGreaterThan(last)
+    const chains = new Map([[0, 0]])
+    scanLog(storage, DIR, (_first, through, chain) => chains.set(through, chain))
+    let operations = 0
+    storage.onOperation = () => {
+      if (++operations === fuse) throw diskError('rename', 'EIO')
+    }
+    const failed = errorOf(() => trim(wal, wal.fold.floor)) !== undefined
+    storage.onOperation = null
+    storage.crash(() => 0.999) // all names as they were at that moment
+    const { recovered } = open(storage)
+    const scan = scanLog(storage, DIR, () => {})
+    expect(recovered.lastChain).toBe(wal.fold.lastChain)
+    expect(scan.firstChain, `fuse ${fuse}`).toBe(chains.get(scan.first - 1))
+    if (!failed) expect(scan.first).toBeGreaterThan(9)
+  }
+})
+
 test('an old segment copied over a newer one is damage, not a log', () => {
   const { storage, wal } = open(createMemoryStorage())
   for (let i = 0; i < 8; i++) {
@@ -252,7 +313,9 @@ test('an unfinished accept-sync is dropped, a finished one cuts behind its sync 
   expect(wal.fold.acceptedBallot).toBe(0)
   const image = storage.peek(segmentFile(1)).slice()
   storage.kill()
-  expect(open(storage).recovered).toMatchObject({ last: 5, acceptedBallot: 0, floor: 2 })
+  const again = open(storage)
+  expect(again.recovered).toMatchObject({ last: 5, acceptedBallot: 0, floor: 2 })
+  expect(again.wal.fold.sync).toBe(null)
 
   storage.kill()
   storage.poke(segmentFile(1), 0, image)
