@@ -19,6 +19,8 @@ import { type OutPort, claim, flush } from './port.ts'
 import type { Stage } from './stage.ts'
 
 const MESSAGES_MAX = 64
+/** Of one message: more than any core sends (FRAMES_READ_MAX of the WAL, FRAMES_MAX of the core). */
+const FRAMES_MAX = 1_024
 
 export interface ReceiveLink {
   readonly peer: number
@@ -82,7 +84,7 @@ function pass(
   const frames = isControl ? [] : framesOf(link.log, offset, sizeBytes, header)
   if (!isControl && frames.length !== words[base + AT_FRAMES]) return link.onInvalid()
   if (sizeBytes > 0) link.onPayload(sizeBytes)
-  const at = claim(toDecide)
+  const at = claim(toDecide, frames.length)
   toDecide.words.set(words.subarray(base, base + 16), at)
   toDecide.words[at + 1] = link.peer
   let before = sizeBytes
@@ -105,6 +107,7 @@ function framesOf(
   const limit = offset + sizeBytes
   const frames: FrameCell[] = []
   for (let at = offset; at < limit; at += header.sizeBytes) {
+    if (frames.length === FRAMES_MAX) return []
     if (checkFrame(log.bytes, log.view, at, limit, header) !== 'ok') return []
     frames.push({ ...header })
   }

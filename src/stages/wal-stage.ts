@@ -97,7 +97,7 @@ export function createWalStage(wiring: WalStageWiring): Stage {
     frames: readonly ReadFrame[],
     place: { readonly offset: number; readonly sizeBytes: number; readonly end: number },
   ): void => {
-    const base = claim(toDecide)
+    const base = claim(toDecide, frames.length)
     toDecide.words[base] = cell.READ_DONE
     toDecide.words[base + 1] = ticket
     toDecide.words[base + 2] = frames.length
