@@ -26,6 +26,7 @@ import {
   receiveFrom,
   releaseSession,
   sendTo,
+  skipTo,
 } from './session.ts'
 
 const PENDING_MAX = 64
@@ -50,6 +51,11 @@ export function linkOf(hub: Hub, route: Route): PeerLink {
     },
     get sentTicket() {
       return peer.sentTicket
+    },
+    reset(ticket) {
+      if (route.candidate !== null) shut(hub, route.candidate, 'local')
+      if (route.current !== null) shut(hub, route.current, 'local')
+      skipTo(peer, ticket)
     },
     close() {
       route.isClosed = true

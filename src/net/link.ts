@@ -38,6 +38,11 @@ export interface PeerLink {
   readonly session: number
   /** Highest ticket such that no payload byte up to it is needed any more. Never falls. */
   readonly sentTicket: number
+  /**
+   * Ends the session: what `send` took and the peer does not have yet may be lost, and no byte up
+   * to `ticket` is needed once sentTicket says so. A new session opens when it can.
+   */
+  reset(ticket: number): void
   close(): void
 }
 

@@ -97,6 +97,12 @@ export function openMemoryLink(options: MemoryLinkOptions): MemoryLink {
     cut,
     heal,
     doWork,
+    reset(ticket) {
+      sentTicket = Math.max(sentTicket, ticket) // bytes are copied by send, so nobody holds any
+      if (!isUp) return
+      cut()
+      heal()
+    },
     close() {
       cut()
       isClosed = true

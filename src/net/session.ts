@@ -107,6 +107,12 @@ export function sendTo(
   return true
 }
 
+/** Messages up to `ticket` will never be sent. */
+export function skipTo(peer: Peer, ticket: number): void {
+  peer.lastTicket = Math.max(peer.lastTicket, ticket)
+  if (peer.outbox === null) peer.sentTicket = peer.lastTicket
+}
+
 export const flushTo = (peer: Peer): number => (peer.isUp ? flushOutbox(peer.outbox!) : 0)
 
 /** Control cells that waited for room. Returns how many were delivered. */

@@ -6,8 +6,9 @@
  *     decide <--[SENT]-- fanout
  *
  * Invariants: SENT(peer, ticket) leaves only when the link needs the bytes up to that ticket no
- * more; a queue is bounded by the core's window to the peer. Event-loop stage when links are
- * sockets, else either kind; never blocks.
+ * more; a queue is bounded by the core's window to the peer, and for messages without frames by
+ * WAITING_MAX: behind it the session is reset. Event-loop stage when links are sockets, else either
+ * kind; never blocks.
  */
 import type { PeerLink } from '../net/link.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
@@ -17,6 +18,7 @@ import { type OutPort, claim, drain, flush } from './port.ts'
 import type { Stage } from './stage.ts'
 
 const ORDERS_MAX = 512
+const WAITING_MAX = 4_096
 
 export interface FanoutWiring {
   readonly self: number
@@ -46,14 +48,21 @@ export function createFanoutStage(wiring: FanoutWiring): Stage {
     const queue = byPeer.get(words[base + 1]!)
     if (queue === undefined) return 1
     if (words[base] === cell.RESET_LINK) {
-      queue.link.close()
+      reset(queue)
       return 1
     }
     words[base + 1] = self
     if (queue.waiting.length > 0 || !trySend(queue, words, base)) {
       queue.waiting.push(words.slice(base, base + 16))
+      if (queue.waiting.length > WAITING_MAX) reset(queue)
     }
     return 1
+  }
+  /** A peer that takes nothing loses what waits for it; its stream starts again from the WAL. */
+  const reset = ({ link, waiting }: PeerQueue): void => {
+    const ticket = waiting.at(-1)?.[cell.AT_TICKET] ?? 0
+    waiting.length = 0
+    link.reset(ticket)
   }
   const trySend = (queue: PeerQueue, words: Float64Array, base: number): boolean => {
     const sizeBytes = words[base + cell.AT_SIZE]!
