@@ -1,6 +1,6 @@
 /**
- * Conversations with one Basic Paxos core, as scripts: what it orders, what it answers and when. The
- * node is 1 of members 1..3 unless `open` says otherwise; `b=2.3` is round 2 of node 3.
+ * Conversations with one Basic Paxos core, as scripts: what it orders, what it answers and when.
+ * The node is 1 of members 1..3 unless `open` says otherwise; `b=2.3` is round 2 of node 3.
  */
 import { test } from 'vitest'
 import { createBasicPaxos } from '../../src/core/basic-paxos/core.ts'

@@ -4,8 +4,8 @@
  * acceptor.ts, proposer.ts and learner.ts hold the rules. docs/basic-paxos.md explains them.
  *
  * Who proposes: the first `proposers` live electable voters in the order of members. A node whose
- * link has been down for takeoverMs is not live. Nobody ever stops: a proposer that comes back duels
- * with the one that stood in, which is safe.
+ * link has been down for takeoverMs is not live. Nobody ever stops: a proposer that comes back
+ * duels with the one that stood in, which is safe.
  */
 import { assert, unreachable } from '../../base/assert.ts'
 import type { Core, CoreView, Input } from '../engine.ts'
@@ -184,7 +184,7 @@ function onTick(state: State, effects: Effects, now: number): void {
   }
 }
 
-/** Without progress for so long, something is missing: not while slow disks merely take their time. */
+/** Without progress for so long, something is missing; slow disks alone make it longer. */
 const gapMsOf = (state: State): number =>
   Math.max(GAP_MS_MIN, 2 * state.config.retryMs, 4 * state.latencyMs)
 

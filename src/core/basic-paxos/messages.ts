@@ -3,8 +3,8 @@
  * frame where noted (codec/message.ts). Numbers only. docs/basic-paxos.md has the table of senders,
  * receivers and durability.
  *
- * `known` in every message: the sender knows the chosen value of each instance through it. Receivers
- * learn from it what they miss and what nobody needs to be told again.
+ * `known` in every message: the sender knows the chosen value of each instance through it.
+ * Receivers learn from it what they miss and what nobody needs to be told again.
  */
 import type { Ballot, LogIndex } from '../ids.ts'
 
@@ -37,7 +37,7 @@ export interface BasicAccepted {
   readonly ballot: Ballot
   readonly known: LogIndex
 }
-/** A prepare or accept in `ballot` was refused: the sender has promised `promised`, a higher one. */
+/** A prepare or accept in `ballot` was refused: the sender has promised a higher one. */
 export interface BasicReject {
   readonly kind: 'basic-reject'
   readonly instance: LogIndex
@@ -54,8 +54,8 @@ export interface BasicChosen {
   readonly known: LogIndex
 }
 /**
- * Asks for the chosen values of [from, through]; what the receiver does not know stays away. It also
- * says that there is something to finish through `through`: the sender holds a value or a notice.
+ * Asks for the chosen values of [from, through]; what the receiver does not know stays away. It
+ * also says that there is something to finish: the sender holds a value or a notice up to there.
  */
 export interface BasicLearn {
   readonly kind: 'basic-learn'

@@ -1,12 +1,14 @@
 /**
  * Proposer: brings one own value at a time into an instance, many instances at once.
  *
- *     prepare(i, b) to all  ->  a majority of promises  ->  accept(i, b, value) to all  ->  a majority
- *     of accepted  ->  chosen.  value = the one accepted in the highest ballot that a promise
- *     reports, else the own one. An own value whose instance went to another goes to a later one.
+ *     prepare(i, b) to all  ->  a majority of promises
+ *     accept(i, b, value) to all  ->  a majority of accepted  ->  chosen
  *
- * A proposer takes the lowest instance that it does not know to be chosen. So several proposers meet
- * in the same instances (they duel), and what a crashed one left unfinished is finished first.
+ * value = the one accepted in the highest ballot that a promise reports, else the own one. An own
+ * value whose instance went to another goes to a later one.
+ *
+ * A proposer takes the lowest instance that it does not know to be chosen. So several proposers
+ * meet in the same instances (they duel), and what a crashed one left unfinished comes first.
  *
  * Invariant: an accept leaves only after the own promise of its ballot is durable. Hence a ballot
  * that a restarted node might use again (its promise was lost with the page cache) was never
@@ -230,8 +232,8 @@ export function runTimers(state: State, effects: Effects): void {
 }
 
 /**
- * On a tick without progress: finishes instances in which others left a value, from the lowest. Also
- * those known to be chosen: whoever could have told their value may have forgotten that they are.
+ * On a tick without progress: finishes instances in which others left a value, from the lowest.
+ * Also those known to be chosen: whoever could have told the value may have forgotten that.
  */
 export function finishGaps(state: State, effects: Effects): void {
   const through = Math.max(state.seenChosen, state.seenValue, state.seenAsked)

@@ -1,6 +1,6 @@
 /**
- * What a node of Basic Paxos knows after a restart: the fold of its WAL records, in LSN order. Pure,
- * so that recovery, the tools and the tests cannot disagree.
+ * What a node of Basic Paxos knows after a restart: the fold of its WAL records, in LSN order.
+ * Pure, so that recovery, the tools and the tests cannot disagree.
  *
  * Three meanings of a record carry the log:
  * - the last frame written for an instance is its value here: an acceptor writes none behind one

@@ -46,7 +46,7 @@ export function nextBallot(state: State, at: Instance, run: Run): Ballot {
   return ballotOf(Math.max(state.roundMin, seen + 1), state.config.self)
 }
 
-/** The run's ballot is of no use any more: wait a random while, longer each time, then try again. */
+/** The run's ballot is of no use any more: wait a random while, longer each time, then retry. */
 export function refuse(state: State, at: Instance, run: Run, by: Ballot): void {
   run.refusedBy = maxOf(run.refusedBy, by)
   if (run.phase === 'back-off') return
@@ -101,7 +101,7 @@ export function endRun(state: State, at: Instance, run: Run): void {
   if (at.frame !== own) release(state, own)
 }
 
-/** Nobody accepted anything and there is nothing to propose: the gap is left for a value to come. */
+/** Nobody accepted anything and there is nothing to propose: the gap waits for a value. */
 export function abandonRun(state: State, at: Instance, run: Run): void {
   closeRun(state, at, run)
   at.abandonedUntil = state.now + ABANDON_MS * 2 ** Math.min(at.abandonCount++, DOUBLINGS_MAX)
