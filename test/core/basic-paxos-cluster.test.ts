@@ -1,7 +1,7 @@
 /**
  * Basic Paxos under a seeded storm: a safety phase with lost, late, repeated and reordered
- * messages, cut links and crashes that lose unsynced records; then everything heals, and all values of
- * proposers that never crashed must be chosen exactly once and known to everybody.
+ * messages, cut links and crashes that lose unsynced records; then everything heals, and all values
+ * of proposers that never crashed must be chosen exactly once and known to everybody.
  *
  * BASIC_PAXOS_SEEDS=A..B replays or widens the range.
  */
