@@ -20,9 +20,21 @@ import { LINK_DOWN, LINK_UP } from '../net/link.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
 import type { LogRing } from '../ring/log-ring.ts'
 import * as cell from './cells.ts'
-import { Holds } from './holds.ts'
+import {
+  applyDone,
+  createHolds,
+  holdForApply,
+  holdForSend,
+  holdForWal,
+  laggardsOf,
+  releaseFree,
+  sendDone,
+  takeFrame,
+  takeFramesBehind,
+  walDone,
+} from './holds.ts'
 import { createRetention, noteAppended, trimmable } from './retention.ts'
-import { type OutPort, claim, drain, flush } from './port.ts'
+import { type OutPort, claim, drain, flush, isFull } from './port.ts'
 import type { Stage } from './stage.ts'
 
 const EVENTS_MAX = 512
@@ -56,7 +68,7 @@ export interface DecideWiring<Message> {
 
 export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage {
   const { core, logRings, toWal, toApply, toFanout, toIngest, nowMs } = wiring
-  const holds = new Holds(logRings)
+  const holds = createHolds(logRings)
   const retention = createRetention(wiring.retainBytes)
   const effects: Effect<Message>[] = []
   let tickAt = 0
@@ -91,7 +103,8 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
       case 'lead':
         return orderCell(toIngest, [cell.LEAD, effect.ballot, effect.next])
       case 'unlead':
-        announceChosen()
+        if (chosen > 0) orderCell(toIngest, [cell.CHOSEN, chosen])
+        chosen = 0
         return orderCell(toIngest, [cell.UNLEAD, effect.leader])
       case 'event':
         return wiring.onEvent(effect.name, effect.value)
@@ -112,13 +125,13 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     words[base + 5] = core.view.chosen
     words[base + cell.AT_APPEND_OFFSET] = frames[0]?.offset ?? 0
     words[base + cell.AT_APPEND_LAZY] = lazy ? 1 : 0
-    holds.forWal(lsn, frames)
+    holdForWal(holds, lsn, frames)
     if (frames.length > 0) noteAppended(retention, throughOf(frames.at(-1)!), sizeOf(frames))
   }
 
   const send = (effect: Effect<Message> & { readonly kind: 'send' }): void => {
     const { to, message, frames } = effect
-    const ticket = holds.forSend(to, frames, nowMs())
+    const ticket = holdForSend(holds, to, frames, nowMs())
     const base = claim(toFanout)
     const { words } = toFanout
     wiring.codec.encode(message, words, base)
@@ -145,19 +158,23 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
       isOwn ? 1 : 0,
       through,
     ])
-    holds.forApply(through, frames)
+    holdForApply(holds, through, frames)
   }
 
-  /** One cell a duty cycle, however often the chosen index rose. */
+  /**
+   * One cell a duty cycle, however often the chosen index rose; none while the caller's thread is
+   * blocked and takes none, so that a node works on without it.
+   */
   const announceChosen = (): void => {
-    if (chosen > 0) orderCell(toIngest, [cell.CHOSEN, chosen])
+    if (chosen === 0 || toIngest === null || isFull(toIngest)) return
+    orderCell(toIngest, [cell.CHOSEN, chosen])
     chosen = 0
   }
 
   const onWal = (words: Float64Array, base: number): number => {
     if (words[base] === cell.DURABLE) {
       const lsn = words[base + 1]! as Lsn
-      holds.walDone(lsn)
+      walDone(holds, lsn)
       step({ kind: 'durable', lsn })
       return 1
     }
@@ -168,19 +185,19 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     if (words[base] !== cell.READ_DONE) return onWal(words, base)
     const count = words[base + 2]!
     const ticket = words[base + 1]!
-    const frames = holds.framesBehind(wiring.fromWal, _place, count)
+    const frames = takeFramesBehind(holds, wiring.fromWal, _place, count)
     step({ kind: 'read-done', ticket, frames })
     return 1 + count
   }
   const onApply = (words: Float64Array, base: number): number => {
     const through = words[base + 1]! as LogIndex
-    holds.applyDone(through)
+    applyDone(holds, through)
     applied = through
     step({ kind: 'applied', through })
     return 1
   }
   const onFanout = (words: Float64Array, base: number): number => {
-    holds.sendDone(words[base + 1]! as NodeId, words[base + 2]!)
+    sendDone(holds, words[base + 1]! as NodeId, words[base + 2]!)
     return 1
   }
   const onReceived = (words: Float64Array, base: number, place: number): number => {
@@ -191,12 +208,12 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
       return 1
     }
     const count = words[base + cell.AT_FRAMES]!
-    const frames = holds.framesBehind(wiring.received, place, count)
+    const frames = takeFramesBehind(holds, wiring.received, place, count)
     step({ kind: 'message', from, message: wiring.codec.decode(words, base), frames })
     return 1 + count
   }
   const onSubmitted = (words: Float64Array, base: number): number => {
-    const frames = [holds.take(cell.readFrameCell(words, base))]
+    const frames = [takeFrame(holds, cell.readFrameCell(words, base))]
     step({ kind: 'submitted', ballot: frames[0]!.ballot, frames })
     return 1
   }
@@ -212,9 +229,10 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     }
     work += tick()
     announceChosen()
-    for (const ring of holds.release()) {
+    for (const ring of releaseFree(holds)) {
       step({ kind: 'pressure', ring })
-      for (const peer of holds.laggards(ring, nowMs())) orderCell(toFanout, [cell.RESET_LINK, peer])
+      for (const peer of laggardsOf(holds, ring, nowMs()))
+        orderCell(toFanout, [cell.RESET_LINK, peer])
     }
     flushAll()
     if (work > 0) wiring.onView()
@@ -235,8 +253,8 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     const wal = flush(toWal)
     const fanout = flush(toFanout)
     const applied = flush(toApply)
-    const ingest = toIngest === null || flush(toIngest)
-    return wal && fanout && applied && ingest
+    if (toIngest !== null) flush(toIngest) // LEAD and UNLEAD may wait: a blocked caller stops nobody
+    return wal && fanout && applied
   }
   return { name: 'decide', doWork, close: () => undefined }
 }

@@ -6,6 +6,7 @@
  * Invariant: a ring is released strictly in ring order, up to the first frame still in use.
  */
 import { assert } from '../base/assert.ts'
+import { type Fifo, createFifo, dropFirst, peekAt, pushTo } from '../base/fifo.ts'
 import type { FrameRef } from '../core/frame-ref.ts'
 import type { NodeId } from '../core/ids.ts'
 import { type CellRing, cellBase } from '../ring/cell-ring.ts'
@@ -19,122 +20,135 @@ interface Held {
   readonly sinceMs: number
 }
 
-/** First in, first out, without the cost of Array.shift on a long queue. */
-class Queue<T> {
-  private items: T[] = []
-  private head = 0
-  push(item: T): void {
-    this.items.push(item)
-  }
-  peek(): T | undefined {
-    return this.items[this.head]
-  }
-  pop(): void {
-    this.head += 1
-    if (this.head < 1_024 && this.head < this.items.length) return
-    this.items = this.items.slice(this.head)
-    this.head = 0
-  }
+interface HeldRing {
+  readonly log: LogRing
+  /** In ring order. */
+  readonly frames: Fifo<FrameRef>
+}
+
+export interface Holds {
+  readonly rings: readonly HeldRing[]
+  readonly wal: Fifo<Held>
+  readonly apply: Fifo<Held>
+  readonly sends: Map<NodeId, PeerHolds>
+  /** Of the newest send that carries frames, to whomever. */
+  ticket: number
+  readonly pressed: number[]
+}
+
+interface PeerHolds {
+  readonly queue: Fifo<Held>
+  resetAtMs: number
 }
 
 const PRESSURE_PART = 0.75
 const LAGGARD_MS = 250
 
-export class Holds {
-  private readonly rings: readonly { readonly log: LogRing; readonly queue: Queue<FrameRef> }[]
-  private readonly wal = new Queue<Held>()
-  private readonly apply = new Queue<Held>()
-  private readonly sends = new Map<NodeId, Queue<Held>>()
-  private ticket = 0
-  private readonly pressed: number[] = []
+export const createHolds = (logRings: readonly LogRing[]): Holds => ({
+  rings: logRings.map((log) => ({ log, frames: createFifo() })),
+  wal: createFifo(),
+  apply: createFifo(),
+  sends: new Map(),
+  ticket: 0,
+  pressed: [],
+})
 
-  constructor(logRings: readonly LogRing[]) {
-    this.rings = logRings.map((log) => ({ log, queue: new Queue<FrameRef>() }))
-  }
-
-  /** Enters a frame that lies in a ring, in ring order. */
-  take(frame: FrameRef): FrameRef {
-    this.rings[frame.ring]!.queue.push(frame)
-    return frame
-  }
-
-  /** The `count` FRAME cells behind the cell at `place` of a ring that is being drained. */
-  framesBehind(cells: CellRing, place: number, count: number): FrameRef[] {
-    const frames: FrameRef[] = []
-    for (let i = 1; i <= count; i++) {
-      frames.push(this.take(readFrameCell(cells.words, cellBase(cells, place + i))))
-    }
-    return frames
-  }
-
-  forWal(lsn: number, frames: readonly FrameRef[]): void {
-    if (frames.length > 0) hold(this.wal, lsn, frames, 0)
-  }
-  forApply(through: number, frames: readonly FrameRef[]): void {
-    hold(this.apply, through, frames, 0)
-  }
-  /** @returns the ticket that the fanout stage reports when the bytes are not needed any more */
-  forSend(to: NodeId, frames: readonly FrameRef[], nowMs: number): number {
-    if (frames.length === 0) return this.ticket
-    this.ticket += 1
-    let queue = this.sends.get(to)
-    if (queue === undefined) this.sends.set(to, (queue = new Queue<Held>()))
-    hold(queue, this.ticket, frames, nowMs)
-    return this.ticket
-  }
-
-  walDone(lsn: number): void {
-    letGo(this.wal, lsn)
-  }
-  applyDone(through: number): void {
-    letGo(this.apply, through)
-  }
-  sendDone(to: NodeId, ticket: number): void {
-    const queue = this.sends.get(to)
-    if (queue !== undefined) letGo(queue, ticket)
-  }
-
-  /** Frees what is free. @returns rings that are nearly full all the same */
-  release(): readonly number[] {
-    this.pressed.length = 0
-    for (const [number, { log, queue }] of this.rings.entries()) {
-      let last: FrameRef | undefined
-      for (let head = queue.peek(); head !== undefined; head = queue.peek()) {
-        if (head.kept || head.holds > 0) break
-        last = head
-        queue.pop()
-      }
-      if (last !== undefined) release(log, last.end)
-      if (queue.peek() === undefined) continue
-      if (occupancyBytes(log) > PRESSURE_PART * log.capacityBytes) this.pressed.push(number)
-    }
-    return this.pressed
-  }
-
-  /** Peers whose unsent bytes have kept a full ring from moving for too long. */
-  laggards(ring: number, nowMs: number): NodeId[] {
-    const head = this.rings[ring]!.queue.peek()
-    const late: NodeId[] = []
-    for (const [peer, queue] of this.sends) {
-      const oldest = queue.peek()
-      if (oldest === undefined || head === undefined || head.holds === 0) continue
-      if (oldest.frames[0]!.ring === ring && nowMs - oldest.sinceMs > LAGGARD_MS) late.push(peer)
-    }
-    return late
-  }
+/** Enters a frame that lies in a ring, in ring order. */
+export function takeFrame({ rings }: Holds, frame: FrameRef): FrameRef {
+  pushTo(rings[frame.ring]!.frames, frame)
+  return frame
 }
 
-function hold(queue: Queue<Held>, mark: number, frames: readonly FrameRef[], now: number): void {
+/** The `count` FRAME cells behind the cell at `place` of a ring that is being drained. */
+export function takeFramesBehind(
+  holds: Holds,
+  cells: CellRing,
+  place: number,
+  count: number,
+): FrameRef[] {
+  const frames: FrameRef[] = []
+  for (let i = 1; i <= count; i++) {
+    frames.push(takeFrame(holds, readFrameCell(cells.words, cellBase(cells, place + i))))
+  }
+  return frames
+}
+
+export function holdForWal({ wal }: Holds, lsn: number, frames: readonly FrameRef[]): void {
+  if (frames.length > 0) hold(wal, lsn, frames, 0)
+}
+
+export function holdForApply({ apply }: Holds, through: number, frames: readonly FrameRef[]): void {
+  hold(apply, through, frames, 0)
+}
+
+/** @returns the ticket that the fanout stage reports when the bytes are not needed any more */
+export function holdForSend(
+  holds: Holds,
+  to: NodeId,
+  frames: readonly FrameRef[],
+  nowMs: number,
+): number {
+  if (frames.length === 0) return holds.ticket
+  holds.ticket += 1
+  let peer = holds.sends.get(to)
+  if (peer === undefined) {
+    holds.sends.set(to, (peer = { queue: createFifo(), resetAtMs: -Infinity }))
+  }
+  hold(peer.queue, holds.ticket, frames, nowMs)
+  return holds.ticket
+}
+
+export const walDone = ({ wal }: Holds, lsn: number): void => letGo(wal, lsn)
+export const applyDone = ({ apply }: Holds, through: number): void => letGo(apply, through)
+
+export function sendDone({ sends }: Holds, to: NodeId, ticket: number): void {
+  const peer = sends.get(to)
+  if (peer !== undefined) letGo(peer.queue, ticket)
+}
+
+/** Frees what is free. @returns rings that are nearly full all the same */
+export function releaseFree({ rings, pressed }: Holds): readonly number[] {
+  pressed.length = 0
+  for (const [number, { log, frames }] of rings.entries()) {
+    let last: FrameRef | undefined
+    for (let head = peekAt(frames); head !== undefined; head = peekAt(frames)) {
+      if (head.kept || head.holds > 0) break
+      last = head
+      dropFirst(frames, 1)
+    }
+    if (last !== undefined) release(log, last.end)
+    if (peekAt(frames) === undefined) continue
+    if (occupancyBytes(log) > PRESSURE_PART * log.capacityBytes) pressed.push(number)
+  }
+  return pressed
+}
+
+/** Peers whose unsent bytes keep a full ring from moving for too long; each once a while. */
+export function laggardsOf({ rings, sends }: Holds, ring: number, nowMs: number): NodeId[] {
+  const late: NodeId[] = []
+  const head = peekAt(rings[ring]!.frames)
+  if (head === undefined || head.holds === 0) return late
+  for (const [id, peer] of sends) {
+    const oldest = peekAt(peer.queue)
+    if (oldest?.frames[0]!.ring !== ring) continue
+    if (nowMs - Math.max(oldest.sinceMs, peer.resetAtMs) <= LAGGARD_MS) continue
+    peer.resetAtMs = nowMs
+    late.push(id)
+  }
+  return late
+}
+
+function hold(queue: Fifo<Held>, mark: number, frames: readonly FrameRef[], now: number): void {
   for (const frame of frames) frame.holds += 1
-  queue.push({ mark, frames, sinceMs: now })
+  pushTo(queue, { mark, frames, sinceMs: now })
 }
 
-function letGo(queue: Queue<Held>, mark: number): void {
-  for (let held = queue.peek(); held !== undefined && held.mark <= mark; held = queue.peek()) {
+function letGo(queue: Fifo<Held>, mark: number): void {
+  for (let held = peekAt(queue); held !== undefined && held.mark <= mark; held = peekAt(queue)) {
     for (const frame of held.frames) {
       frame.holds -= 1
       assert(frame.holds >= 0, 'a hold is let go once')
     }
-    queue.pop()
+    dropFirst(queue, 1)
   }
 }

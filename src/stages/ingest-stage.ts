@@ -25,7 +25,7 @@ import {
 } from '../codec/frame.ts'
 import type { Ballot, LogIndex } from '../core/ids.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
-import { type LogRing, publish, tryClaim } from '../ring/log-ring.ts'
+import { type LogRing, freeBytes, publish, tryClaim } from '../ring/log-ring.ts'
 import { foldFrame } from './apply-check.ts'
 import * as cell from './cells.ts'
 import { type OutPort, claim, drain, flush } from './port.ts'
@@ -33,6 +33,7 @@ import type { Stage } from './stage.ts'
 
 const EVENTS_MAX = 1_024
 const AT_BODY_CRC = 56
+const NOBODY: ReadonlySet<IngestClient> = new Set()
 
 export interface IngestConfig {
   readonly batchBytesMax: number
@@ -95,6 +96,8 @@ export interface Ingest extends Stage {
    * -1: no room now.
    */
   tryReserve(client: IngestClient, count: number, payloadSizeBytes: number): number
+  /** True when a tryWrite would not be refused for want of room. */
+  readonly hasRoom: boolean
   /** Publishes the open frame, if any. */
   seal(): void
   /** The node is going down: no client gets any further. */
@@ -125,6 +128,8 @@ export function createIngest(
   let next = 0
   let uncommittedBytes = 0
   let starved = false
+  /** The node is down: a late LEAD must not make it look like a leader. */
+  let isClosed = false
 
   const leads = (): boolean => ballot >= 0
   const openFrame = (client: IngestClient, bodyBytesMin: number): OpenFrame | null => {
@@ -230,17 +235,25 @@ export function createIngest(
   const finish = (touched: ReadonlySet<IngestClient>): void => {
     if (touched.size === 0) return
     for (const client of touched) client.onProgress()
-    if (!starved) return
+    if (starved) wakeStarved(touched)
+  }
+  /** Bytes of the ring get free without a word from decide, so a starved client polls for them. */
+  const hasRoom = (): boolean =>
+    open !== null ||
+    (uncommittedBytes < config.uncommittedBytesMax &&
+      toDecide.overflow.length === 0 &&
+      freeBytes(log) >= 2 * config.batchBytesMax)
+  const wakeStarved = (except: ReadonlySet<IngestClient>): void => {
     starved = false
-    for (const client of clients.values()) if (!touched.has(client)) client.onProgress()
+    for (const client of clients.values()) if (!except.has(client)) client.onProgress()
   }
   const onUnlead = (to: number): void => {
     leader = to
-    failAll(new ReplicaError('E_LEADERSHIP_LOST', 'this node no longer leads', { leader: to }))
+    fail(new ReplicaError('E_LEADERSHIP_LOST', 'this node no longer leads', { leader: to }))
     wiring.onLead(false, to)
   }
   /** What was published is `unknown` to its client from now on, for ever (R37). */
-  const failAll = (error: ReplicaError): void => {
+  const fail = (error: ReplicaError): void => {
     if (open !== null) publish(log, 0)
     open = null
     ballot = -1
@@ -254,8 +267,13 @@ export function createIngest(
       client.onProgress()
     }
   }
+  const failAll = (error: ReplicaError): void => {
+    isClosed = true
+    fail(error)
+  }
   const onEvent = (words: Float64Array, base: number): number => {
     const kind = words[base]!
+    if (isClosed) return 1
     if (kind === cell.LEAD) {
       ballot = words[base + 1]!
       next = words[base + 2]!
@@ -316,10 +334,14 @@ export function createIngest(
     seal,
     failAll,
     complete,
+    get hasRoom() {
+      return hasRoom()
+    },
     doWork() {
       const work = drain(events, EVENTS_MAX, onEvent)
       if (open !== null && nowMs() - open.openedAtMs >= config.lingerMs) seal()
       flush(toDecide)
+      if (starved && hasRoom()) wakeStarved(NOBODY)
       return work
     },
     close: () => undefined,
