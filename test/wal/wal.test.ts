@@ -203,7 +203,9 @@ test('a record of a torn group does not come back behind a repeated one', () => 
 
 test('records of a segment whose header was torn do not come back under its next header', () => {
   const { storage, wal } = open(createMemoryStorage())
-  for (let i = 0; i < 6; i++) extend(wal, 1, 3_500) // one group, the last three in segment 2
+  for (let i = 0; i < 3; i++) extend(wal, 1, 3_500)
+  flush(wal)
+  for (let i = 0; i < 3; i++) extend(wal, 1, 3_500) // one group, in segment 2
   flush(wal)
   storage.poke(segmentFile(2), 0, new Uint8Array(512))
   storage.kill()
