@@ -74,9 +74,15 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
   let tickAt = 0
   let chosen: LogIndex | 0 = 0
   let applied = 0
+  /**
+   * What was chosen before the present step. A record's envelope must not carry what the same step
+   * learnt later: behind a sync-commit more of the new log is chosen than the old one may claim.
+   */
+  let floor = 0
 
   const step = (input: Input<Message>): void => {
     effects.length = 0
+    floor = core.view.chosen
     core.step(input, effects)
     for (const effect of effects) carryOut(effect)
   }
@@ -122,7 +128,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     words[base + cell.AT_SIZE] = sizeOf(frames)
     words[base + cell.AT_FRAMES] = frames.length
     words[base + cell.AT_RING] = frames[0]?.ring ?? 0
-    words[base + 5] = core.view.chosen
+    words[base + 5] = floor
     words[base + cell.AT_APPEND_OFFSET] = frames[0]?.offset ?? 0
     words[base + cell.AT_APPEND_LAZY] = lazy ? 1 : 0
     holdForWal(holds, lsn, frames)
