@@ -146,7 +146,7 @@ export interface Cluster {
   /** Present session of a pair of nodes; 0: down. */
   readonly sessions: Map<number, number>
   nextSession: number
-  nextCrc: number
+  nextSerial: number
   /** Per mille of messages, inside a session; also allows reordering. */
   loss: number
   duplicates: number
@@ -156,7 +156,7 @@ export interface Cluster {
   /** Clients that submit by themselves go on. */
   clients: boolean
   steps: number
-  /** 'drop' loses a message; a number delays it by so many ms; undefined lets it pass. */
+  /** 'drop' loses a message; a number delays it by so many ms, others overtake it. */
   filter: (from: NodeId, to: NodeId, message: Message) => 'drop' | number | undefined
   onEffect: (node: Node, effect: CoreEffect) => void
   readonly trace: string[] | null
@@ -183,7 +183,7 @@ export function createCluster(options: ClusterOptions, trace: string[] | null = 
     directions: new Map(),
     sessions: new Map(),
     nextSession: 1,
-    nextCrc: 1,
+    nextSerial: 1,
     loss: 0,
     duplicates: 0,
     reorder: false,
@@ -389,8 +389,9 @@ function transmit(
   for (let i = 0; i < copies; i++) {
     if (chance(cluster.random, cluster.loss)) continue
     const [low, high] = cluster.options.linkDelay
-    let at = cluster.now + between(cluster.random, low, high) + (verdict ?? 0)
-    if (cluster.reorder) at += below(cluster.random, 4 * high)
+    let at = cluster.now + between(cluster.random, low, high)
+    if (verdict !== undefined) at += verdict
+    else if (cluster.reorder) at += below(cluster.random, 4 * high)
     else at = direction.lastAt = Math.max(at, direction.lastAt)
     push(cluster.queue, at, { kind: 'deliver', from, to, session, message, contents })
   }
@@ -460,6 +461,18 @@ function deliver(cluster: Cluster, due: Due & { readonly kind: 'deliver' }): voi
   if (chance(cluster.random, cluster.gaps)) skip(ring)
   const frames = contents.map((content) => place(ring, content))
   give(cluster, to, { kind: 'message', from: from.id, message, frames })
+}
+
+/** Hands a message over in the present session, whenever it was made. */
+export function inject(
+  cluster: Cluster,
+  from: Node,
+  to: Node,
+  message: Message,
+  contents: readonly Content[],
+): void {
+  const session = sessionOf(cluster, from, to)
+  deliver(cluster, { kind: 'deliver', from, to, session, message, contents })
 }
 
 // ---- A step and its effects ------------------------------------------------------------------
@@ -644,13 +657,15 @@ export function submit(cluster: Cluster, node: Node, counts: readonly number[]):
 }
 
 function createContent(cluster: Cluster, first: number, count: number, ballot: Ballot): Content {
+  const serial = cluster.nextSerial++
   return {
     first: first as LogIndex,
     count,
     through: (first + count - 1) as LogIndex,
     ballot,
     sizeBytes: 64 * between(cluster.random, 1, 8),
-    headerCrc: Math.imul(cluster.nextCrc++, 0x9e3779b1) >>> 0,
+    serial,
+    headerCrc: Math.imul(serial, 0x9e3779b1) >>> 0,
   }
 }
 

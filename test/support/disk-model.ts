@@ -14,6 +14,8 @@ export interface Content {
   readonly through: LogIndex
   readonly ballot: Ballot
   readonly sizeBytes: number
+  /** Counts up over all frames of a test. */
+  readonly serial: number
   /** Unique in a test, so it stands for the bytes. */
   readonly headerCrc: number
 }

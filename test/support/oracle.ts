@@ -27,6 +27,8 @@ export interface Oracle {
   readonly leaders: Map<Ballot, string>
   readonly logs: Map<number, BallotLog>
   readonly chosen: Content[]
+  /** The ballot in which chosen[i] was first seen chosen. */
+  readonly chosenIn: number[]
   readonly chosenChains: Map<number, number>
   chosenThrough: number
   readonly seen: Map<NodeId, Seen>
@@ -40,6 +42,7 @@ export function createOracle(voters: readonly NodeId[], all: readonly NodeId[]):
     leaders: new Map(),
     logs: new Map(),
     chosen: [],
+    chosenIn: [],
     chosenChains: new Map([[0, 0]]),
     chosenThrough: 0,
     seen: new Map(all.map((id) => [id, { promised: 0, floor: 0, promiseSent: 0 }])),
@@ -72,8 +75,10 @@ export function noteAdopted(oracle: Oracle, ballot: number, log: Log): void {
   if (oracle.logs.has(ballot)) return
   const adopted = { contents: log.contents.slice(), votes: new Map<NodeId, number>(), chosen: 0 }
   oracle.logs.set(ballot, adopted)
-  // I6: what was chosen before is a prefix of the adopted log.
+  // I6. A candidate that slept may win a ballot when a higher one has chosen more: it only misses
+  // what lower ballots chose if phase 1 is wrong.
   for (const [place, content] of oracle.chosen.entries()) {
+    if (oracle.chosenIn[place]! > ballot) continue
     check(adopted.contents[place] === content, `I6: ballot ${ballot} lost ${content.first}`)
   }
 }
@@ -113,6 +118,7 @@ function choose(oracle: Oracle, ballot: number, content: Content, place: number)
   }
   check(place === oracle.chosen.length, 'the chosen log has no hole')
   oracle.chosen.push(content)
+  oracle.chosenIn.push(ballot)
   const previous = oracle.chosenChains.get(content.first - 1)!
   oracle.chosenChains.set(content.through, chainOf(previous, content.headerCrc))
   oracle.chosenThrough = content.through

@@ -131,7 +131,7 @@ function startClients(cluster: Cluster, random: Random, everyMs: number): void {
     for (const node of cluster.nodes) {
       if (node.leading === null) continue
       if (node.leading.next - node.core.view.chosen > BACKLOG_MAX) continue
-      if (cluster.nextCrc > FRAMES_MAX) continue
+      if (cluster.nextSerial > FRAMES_MAX) continue
       const frameCount = between(random, 1, 4)
       const counts = Array.from({ length: frameCount }, () => between(random, 1, 50))
       submit(cluster, node, counts)

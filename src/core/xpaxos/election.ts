@@ -27,11 +27,14 @@ import { startLearner } from './stream.ts'
 const STAND_WEIGHT_MAX = 9
 const FRESH_ROUNDS = 2
 const STALL_TIMEOUTS = 4
-const BACK_OFF_MAX = 5
+const BACK_OFF_MAX = 3
 
 export function tickElection(state: State, effects: Effects): void {
   if (state.round === 0) state.contentAt = state.now
-  if (state.now < state.heartbeatAt) return
+  if (state.now < state.heartbeatAt) {
+    // Once armed, the moment to stand is kept to the tick: it is what tells weights apart.
+    return state.standAt === 0 ? undefined : considerStanding(state, effects)
+  }
   announceLeader(state, effects)
   watchLeadership(state, effects)
   considerStanding(state, effects)
@@ -68,10 +71,9 @@ export function onHeartbeatReply(state: State, from: NodeId, message: HeartbeatR
   peer.replyAt = state.now
   peer.replyPromised = message.promised
   peer.replyContent = message.content === 1
-  const leads = ballotOwner(message.promised) === from
-  if (leads && message.promised === state.promised && peer.replyContent) {
-    state.contentAt = state.now
-  }
+  if (message.promised !== state.promised || ballotOwner(message.promised) !== from) return
+  // The leader's own word: while it is content so is this node, and no longer (R18).
+  state.contentAt = peer.replyContent ? state.now : -Infinity
 }
 
 const isFresh = (state: State, peer: Peer): boolean =>
@@ -128,14 +130,16 @@ function watchLeadership(state: State, effects: Effects): void {
   if (state.now - leadership.discontentSince > timeoutMs) backOff(state, effects)
 }
 
-/** Gives up and lets another go first for a growing, jittered while (R19). */
+/**
+ * Gives up and lets another go first for a growing, jittered while (R19): at least as long as the
+ * lightest node takes to stand.
+ */
 function backOff(state: State, effects: Effects): void {
   resign(state, effects)
   const steps = Math.min(state.backOffCount, BACK_OFF_MAX)
   const spanMs = state.config.electionTimeoutMs * (1 << steps)
   state.backOffCount += 1
-  state.backOffUntil = state.now + (spanMs >> 1) + randomBelow(state, (spanMs >> 1) + 1)
-  state.contentAt = state.now - state.config.electionTimeoutMs - 1
+  state.backOffUntil = state.now + spanMs + randomBelow(state, spanMs + 1)
 }
 
 /**
@@ -176,11 +180,13 @@ function considerStanding(state: State, effects: Effects): void {
 }
 
 function mayStand(state: State): boolean {
-  if (!isElectable(state.self) || state.now < state.backOffUntil || isContent(state)) return false
+  if (!isElectable(state.self) || isContent(state)) return false
+  const isBackedOff = state.now < state.backOffUntil
   let heard = 1
   for (const peer of state.peers) {
     if (!isVoter(peer.role) || !isFresh(state, peer)) continue
     if (peer.replyContent) return false
+    if (isBackedOff && peer.electable) return false // there is another to go first
     heard += 1
   }
   return heard >= state.quorum

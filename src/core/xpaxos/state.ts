@@ -108,6 +108,7 @@ export type StreamPhase = 'idle' | 'streaming' | 'behind-trim'
 export interface Peer {
   readonly id: NodeId
   readonly role: MemberRole
+  readonly electable: boolean
   up: boolean
   // Election.
   replyAt: number
@@ -240,10 +241,11 @@ export function createState(config: XPaxosConfig, recovered: Recovered): State {
   }
 }
 
-function createPeer({ id, role }: Member): Peer {
+function createPeer(member: Member): Peer {
   return {
-    id,
-    role,
+    id: member.id,
+    role: member.role,
+    electable: isElectable(member),
     up: false,
     replyAt: -1,
     replyContent: false,
