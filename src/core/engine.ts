@@ -8,7 +8,8 @@
  * - `durable` is told in LSN order, may skip values, and never comes before the sync that covers it;
  * - messages may be lost, repeated and reordered across link sessions; a core must survive that;
  * - frames of a message or read that the core puts in no effect and does not mark `kept` are free;
- * - an `append` or `send` effect carries frames that lie in one contiguous range of one ring.
+ * - an `append` or `send` effect carries frames that lie in one contiguous range of one ring; an
+ *   `apply` effect need not.
  */
 import type { FrameRef } from './frame-ref.ts'
 import type { Ballot, LogIndex, Lsn, NodeId } from './ids.ts'
@@ -66,7 +67,7 @@ export type Effect<Message> =
       readonly through: LogIndex
       readonly sizeBytesMax: number
     }
-  /** Execute these consecutive chosen frames; the first one has log index `first`. */
+  /** Execute these consecutive chosen frames, wherever they lie; the first has index `first`. */
   | { readonly kind: 'apply'; readonly first: LogIndex; readonly frames: readonly FrameRef[] }
   /** Everything through this index is chosen; may be announced to clients. */
   | { readonly kind: 'chosen'; readonly through: LogIndex; readonly chain: number }

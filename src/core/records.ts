@@ -49,7 +49,10 @@ export interface InstanceAcceptedRecord {
   readonly instance: LogIndex
   readonly ballot: Ballot
 }
-/** Basic Paxos: `instance` is chosen with the value accepted in `ballot`; one frame may follow. */
+/**
+ * Basic Paxos: with a frame, a learned value. Without one and with ballot 0: every instance through
+ * this one is chosen, each with the last frame written for it.
+ */
 export interface InstanceChosenRecord {
   readonly kind: 'instance-chosen'
   readonly instance: LogIndex

@@ -14,7 +14,7 @@ import { unreachable } from '../base/assert.ts'
 import { writeRecord } from '../codec/record.ts'
 import type { MessageCodec } from '../codec/message-codec.ts'
 import type { Core, Effect, EventName, Input } from '../core/engine.ts'
-import { type FrameRef, throughOf } from '../core/frame-ref.ts'
+import { type FrameRef, adjoins, throughOf } from '../core/frame-ref.ts'
 import type { LogIndex, Lsn, NodeId } from '../core/ids.ts'
 import { LINK_DOWN, LINK_UP } from '../net/link.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
@@ -149,22 +149,26 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     words[base + cell.AT_TICKET] = ticket
   }
 
-  /** Consecutive frames that adjoin make one order. */
+  /** One order a contiguous range: consecutive frames need not lie beside each other. */
   const apply = ({ first, frames }: Effect<Message> & { readonly kind: 'apply' }): void => {
-    const lastFrame = frames.at(-1)!
-    const isOwn = wiring.answersAll || frames[0]!.ring === 0
-    const through = lastFrame.first === 0 ? first + frames.length - 1 : throughOf(lastFrame)
+    let index: number = first
+    for (let from = 0, at = 1; at <= frames.length; at++) {
+      if (at < frames.length && adjoins(frames[at - 1]!, frames[at]!)) continue
+      index = applyRange(index, frames.slice(from, at)) + 1
+      from = at
+    }
+  }
+  /** @returns the last index of the range */
+  const applyRange = (first: number, frames: readonly FrameRef[]): number => {
+    const { ring, offset } = frames[0]!
+    const isOwn = wiring.answersAll || ring === 0
+    const through = frames.reduce((index, { count }) => index + count, first) - 1
     orderCell(toApply, [
-      cell.APPLY,
-      first,
-      sizeOf(frames),
-      frames.length,
-      frames[0]!.ring,
-      frames[0]!.offset,
-      isOwn ? 1 : 0,
-      through,
+      ...[cell.APPLY, first, sizeOf(frames), frames.length],
+      ...[ring, offset, isOwn ? 1 : 0, through],
     ])
     holdForApply(holds, through, frames)
+    return through
   }
 
   /**

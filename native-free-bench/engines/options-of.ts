@@ -1,0 +1,52 @@
+/** From a benchmark's configuration to the options of the engines it opens. Pure. */
+import type { CommonOptions, MemberOptions } from '../../src/engine/config.ts'
+import type { BenchConfig } from '../types.ts'
+
+const RETAIN_BYTES = 256 * 2 ** 20
+const LEADER_WEIGHT = 9
+const UNCOMMITTED_BYTES_MIN = 2 ** 24
+
+export function membersOf(config: BenchConfig): MemberOptions[] {
+  return config.roles.map((role, place) => ({
+    id: place + 1,
+    role: role === 'logger' ? 'logger' : 'voter',
+    weight: role === 'leader' ? LEADER_WEIGHT : 5,
+  }))
+}
+
+export function engineOptions(config: BenchConfig): CommonOptions {
+  const { batchMaxBytes, batchMaxEntries, windowMaxBytes } = config
+  const ringSizeBytes = powerOfTwoFrom(Math.max(2 ** 25, 4 * windowMaxBytes, 8 * batchMaxBytes))
+  return {
+    clusterId: 'xpaxos-bench',
+    durability: config.durability,
+    engine: config.engine === 'basic-paxos' ? 'basic-paxos' : 'xpaxos',
+    layout: config.layout,
+    tuning: {
+      batchBytesMax: Math.max(4_096, batchMaxBytes),
+      batchEntriesMax: batchMaxEntries === 0 ? Number.MAX_SAFE_INTEGER : batchMaxEntries,
+      batchLingerUs: config.batchLingerUs,
+      pipelineDepth: config.pipelineDepth,
+      windowBytes: windowMaxBytes,
+      uncommittedBytesMax: Math.max(UNCOMMITTED_BYTES_MIN, 2 * windowMaxBytes),
+      ringSizeBytes,
+      retainBytes: RETAIN_BYTES,
+      inflightInstancesMax: Math.min(
+        2 ** 20,
+        config.inflight === null ? 65_536 : instancesOf(config),
+      ),
+      proposers: config.proposers,
+      seed: config.seed,
+    },
+    emulation: {
+      rttMs: config.rttMs,
+      jitterMs: config.jitterMs,
+      bandwidthMbps: config.bandwidthMbps,
+    },
+  }
+}
+
+const instancesOf = ({ inflight }: BenchConfig): number =>
+  typeof inflight === 'number' ? Math.max(1, inflight) : 65_536
+
+const powerOfTwoFrom = (value: number): number => 2 ** Math.ceil(Math.log2(value))

@@ -1,0 +1,188 @@
+/** Makes the result of a trial out of what was seen. Pure. */
+import type { NodeStatistics, StageStatistics } from '../../src/engine/node.ts'
+import type { Trial } from '../run-trial.ts'
+import { createHistogram, latencyOf, mean, mergeSparse, percentile } from '../stats/histogram.ts'
+import type {
+  CpuUse,
+  NodeResult,
+  RingUse,
+  Safety,
+  Sample,
+  StageUse,
+  TrialResult,
+} from '../types.ts'
+import type { NodeLook } from './engine.ts'
+import type { NodeEnd } from './verdict.ts'
+
+export interface TrialEnd {
+  readonly endMs: number
+  /** The last look at every node that lived to the end. */
+  readonly looks: ReadonlyMap<number, NodeLook>
+  readonly ends: readonly NodeEnd[]
+  readonly safety: Safety
+  readonly entries: number
+}
+
+export function trialResultOf(trial: Trial, end: TrialEnd): TrialResult {
+  const { config, loads, fromMs } = trial
+  const { entries } = end
+  const latency = createHistogram()
+  const batches = createHistogram()
+  for (const { result } of loads) {
+    mergeSparse(latency, result.latency)
+    mergeSparse(batches, result.batchEntries)
+  }
+  const durationS = Math.max(0.001, (end.endMs - fromMs) / 1_000)
+  const nodes = config.roles.map((_, place) => nodeResultOf(trial, end, place + 1, durationS))
+  const offered = loads.reduce((sum, { result }) => sum + result.offered, 0)
+  const looks = [...trial.after.values()]
+  return {
+    entries,
+    durationS,
+    throughputPerS: entries / durationS,
+    bytesPerS: (entries * config.payload) / durationS,
+    latencyUs: latencyOf(latency),
+    cpu: cpuOf(trial, durationS),
+    rssBytesMax: trial.engine.sharesProcess
+      ? Math.max(0, ...looks.map(({ rssBytes }) => rssBytes))
+      : looks.reduce((sum, { rssBytes }) => sum + rssBytes, 0),
+    syncs: nodes.reduce((sum, node) => sum + node.syncs, 0),
+    batchEntries: {
+      p50: Math.round(percentile(batches, 0.5)),
+      mean: mean(batches),
+      max: batches.maxUs,
+    },
+    inflightMax: Math.max(0, ...loads.map(({ result }) => result.inflightMax)),
+    stages: stagesOf(trial, durationS),
+    rings: ringsOf(trial),
+    safety: end.safety,
+    nodes,
+    failover: trial.failovers,
+    refused: loads.reduce((sum, { result }) => sum + result.refused, 0),
+    offeredPerS: config.rate === null ? null : offered / (durationS + config.warmup),
+    roundTripMs: null,
+    samples: samplesOf(trial),
+    warnings: warningsOf(trial, entries),
+    partial: false,
+  }
+}
+
+/** Difference of a stage's counters over the measured time; a node that died has none. */
+function stageDifference(trial: Trial, node: number, name: keyof NodeStatistics['stages']) {
+  const before = trial.before.get(node)?.statistics.stages[name]
+  const after = trial.after.get(node)?.statistics.stages[name]
+  if (before === undefined || after === undefined) return null
+  const minus = (key: keyof StageStatistics): number => after[key] - before[key]
+  return {
+    busyMs: minus('busyMs'),
+    batches: minus('batches'),
+    entries: minus('entries'),
+    syncs: minus('syncs'),
+  }
+}
+
+function stagesOf(trial: Trial, durationS: number): Record<string, StageUse> {
+  const stages: Record<string, StageUse> = {}
+  for (const [id, { statistics }] of trial.after) {
+    for (const name of Object.keys(statistics.stages) as (keyof NodeStatistics['stages'])[]) {
+      const use = stageDifference(trial, id, name)
+      if (use === null) continue
+      const { busyMs, batches, entries } = use
+      const stalls = name === 'ingest' ? (statistics.rings['ingest-log']?.stalls ?? 0) : 0
+      stages[`n${id}.${name}`] = { busyRatio: busyMs / 1_000 / durationS, batches, entries, stalls }
+    }
+  }
+  return stages
+}
+
+function ringsOf(trial: Trial): Record<string, RingUse> {
+  const rings: Record<string, RingUse> = {}
+  for (const [id, { statistics }] of trial.after) {
+    for (const [name, { samples, occupancySum, occupancyMax }] of Object.entries(
+      statistics.rings,
+    )) {
+      const occupancyMean = samples === 0 ? 0 : occupancySum / samples
+      rings[`n${id}.${name}`] = { occupancyMean, occupancyMax }
+    }
+  }
+  return rings
+}
+
+function cpuOf({ before, after, engine }: Trial, durationS: number): CpuUse {
+  let userUs = 0
+  let systemUs = 0
+  for (const [id, look] of after) {
+    const since = before.get(id)
+    if (since === undefined) continue
+    userUs += look.cpuUserUs - since.cpuUserUs
+    systemUs += look.cpuSystemUs - since.cpuSystemUs
+    if (engine.sharesProcess) break
+  }
+  return useOf(userUs, systemUs, durationS)
+}
+
+const useOf = (userUs: number, systemUs: number, durationS: number): CpuUse => ({
+  userS: userUs / 1e6,
+  systemS: systemUs / 1e6,
+  coresUsed: (userUs + systemUs) / 1e6 / durationS,
+})
+
+function nodeResultOf(trial: Trial, end: TrialEnd, id: number, durationS: number): NodeResult {
+  const look = end.looks.get(id) ?? trial.after.get(id) ?? trial.before.get(id)
+  const { report } = end.ends.find((one) => one.id === id)!
+  const syncs = stageDifference(trial, id, 'wal')?.syncs ?? 0
+  return {
+    id,
+    role: trial.config.roles[id - 1]!,
+    applied: look?.status.applied ?? 0,
+    chosen: look?.status.chosen ?? 0,
+    durable: look?.status.durable ?? 0,
+    acceptedBatches: look?.status.acceptedBatches ?? 0,
+    syncs,
+    cpu: nodeCpu(trial, id, durationS),
+    rssBytesMax: look?.rssBytes ?? 0,
+    stateHash: report?.stateHash ?? null,
+  }
+}
+
+/** With memory links one process has all nodes: what its stages were busy stands in for its CPU. */
+function nodeCpu(trial: Trial, id: number, durationS: number): CpuUse {
+  const before = trial.before.get(id)
+  const after = trial.after.get(id)
+  if (before === undefined || after === undefined) return useOf(0, 0, durationS)
+  if (!trial.engine.sharesProcess) {
+    const userUs = after.cpuUserUs - before.cpuUserUs
+    return useOf(userUs, after.cpuSystemUs - before.cpuSystemUs, durationS)
+  }
+  let busyMs = 0
+  for (const name of ['receive', 'decide', 'fanout', 'apply'] as const) {
+    busyMs += stageDifference(trial, id, name)?.busyMs ?? 0
+  }
+  return useOf(busyMs * 1_000, 0, durationS)
+}
+
+function samplesOf({ loads }: Trial): Sample[] {
+  const seconds = new Map<number, Sample>()
+  for (const { result } of loads) {
+    for (const { second, entries, p99, rssBytes } of result.samples) {
+      const known = seconds.get(second)
+      seconds.set(second, {
+        tS: second + 1,
+        throughputPerS: entries + (known?.throughputPerS ?? 0),
+        p99: Math.max(p99, known?.p99 ?? 0),
+        rssBytes: Math.max(rssBytes, known?.rssBytes ?? 0),
+      })
+    }
+  }
+  return [...seconds.values()].toSorted((a, b) => a.tS - b.tS)
+}
+
+function warningsOf({ config, loads, warnings }: Trial, entries: number): string[] {
+  const all = [...warnings]
+  if (entries === 0) all.push('nothing was acknowledged in the measured time')
+  if (config.durability !== 'fsync') all.push(`durability ${config.durability}: not synced`)
+  if (config.rttMs > 0) all.push('the round trip is emulated at the receiving links')
+  const refused = loads.reduce((sum, { result }) => sum + result.refused, 0)
+  if (config.rate !== null && refused > 0) all.push(`the engine refused ${refused} of the offered`)
+  return all
+}
