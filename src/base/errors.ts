@@ -47,6 +47,10 @@ export class ReplicaError<Code extends ErrorCode = ErrorCode> extends Error {
   }
 }
 
+/** `instanceof` that keeps the type of the code and the detail. */
+export const isReplicaError = (error: unknown): error is ReplicaError =>
+  error instanceof ReplicaError
+
 export interface ErrorRecord {
   readonly code: ErrorCode
   readonly message: string

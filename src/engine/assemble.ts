@@ -2,20 +2,13 @@
  * Builds the stages of one thread of one node from shared memory. Runs on that thread. A thread
  * that owns the WAL opens and recovers it; the thread that owns decide needs what was recovered.
  */
-import { fileURLToPath } from 'node:url'
 import { assert } from '../base/assert.ts'
-import { ReplicaError } from '../base/errors.ts'
 import type { StateMachine } from '../base/state-machine.ts'
 import { basicPaxosCodec } from '../codec/basic-paxos-message.ts'
 import type { MessageCodec } from '../codec/message-codec.ts'
 import { xpaxosCodec } from '../codec/message.ts'
 import { createBasicPaxos } from '../core/basic-paxos/core.ts'
-import {
-  type BasicPaxosRecord,
-  type BasicPaxosRecovered,
-  foldBasicPaxos,
-} from '../core/basic-paxos/recovered.ts'
-import type { Core, CoreView } from '../core/engine.ts'
+import type { Core } from '../core/engine.ts'
 import { nodeId } from '../core/ids.ts'
 import { createXPaxos } from '../core/xpaxos/core.ts'
 import { createDelay } from '../net/delay.ts'
@@ -35,8 +28,8 @@ import { outPort } from '../stages/port.ts'
 import { createReceiveStage } from '../stages/receive-stage.ts'
 import type { Stage } from '../stages/stage.ts'
 import { createWalStage } from '../stages/wal-stage.ts'
-import { type Recovered as WalRecovered, openWal } from '../wal/open.ts'
-import { openStorage } from '../wal/storage-fs.ts'
+import type { Wal } from '../wal/wal.ts'
+import { type Recovery, openNodeWal } from './data-dir.ts'
 import type { NodeSpec } from './node-spec.ts'
 import { openStateMachine } from './state-machine-of.ts'
 import {
@@ -48,14 +41,9 @@ import {
   type ThreadName,
   VIEW_COUNTERS,
 } from './topology.ts'
+import { publishView } from './view.ts'
 
-export const ROLE_CODES = ['leader', 'candidate', 'follower', 'logger', 'learner'] as const
-
-/** What decide starts from; crosses threads. */
-export interface Recovery {
-  readonly wal: WalRecovered
-  readonly basic: BasicPaxosRecovered | null
-}
+export { ROLE_CODES } from './view.ts'
 
 /** Where this node's messages to a peer of the same process go. */
 export interface PeerInbox {
@@ -98,28 +86,47 @@ export interface Assembled {
   /** Null on threads without an apply stage. */
   readonly applyReport: () => ApplyReport | null
   readonly close: () => Promise<void>
+  /** Lets go of files and sockets as a crash would. */
+  readonly kill: () => Promise<void>
 }
 
+/** @throws ReplicaError when a part cannot be opened; those that were open are closed again */
 export async function assemble(options: AssembleOptions): Promise<Assembled> {
+  const opened: Opened = { stages: [], hub: null }
+  try {
+    return await assembleInto(options, opened)
+  } catch (error) {
+    for (const stage of opened.stages) stage.close()
+    await opened.hub?.close()
+    throw error
+  }
+}
+
+interface Opened {
+  readonly stages: Stage[]
+  hub: Awaited<ReturnType<typeof openTcpHub>> | null
+}
+
+async function assembleInto(options: AssembleOptions, opened: Opened): Promise<Assembled> {
   const { spec, threads, thread, memory } = options
   const has = (name: StageName): boolean => threads[name] === thread
   const parts = partsOf(options)
-  const stages: Stage[] = []
+  const { stages } = opened
   let recovery = options.recovery
-  let hub: Awaited<ReturnType<typeof openTcpHub>> | null = null
   let check: { readonly check: ApplyCheck; readonly machine: StateMachine } | null = null
   if (has('wal')) {
-    const opened = openNodeWal(spec)
-    recovery = opened.recovery
-    stages.push(timed(parts, 'wal', walStage(parts, opened.wal)))
+    const log = openNodeWal(spec)
+    recovery = log.recovery
+    stages.push(timed(parts, 'wal', walStage(parts, log.wal)))
   }
   if (has('receive') || has('fanout')) {
     assert(threads.receive === threads.fanout || spec.transport.kind === 'memory', 'one hub')
     const inboxes = new Map(memory.inboxes.map((box) => [box.peer, openInbox(box.memory)]))
     const incarnation = recovery?.wal.identity.incarnation ?? 1
-    if (spec.transport.kind === 'tcp') hub = await openHub(parts, inboxes, incarnation)
+    if (spec.transport.kind === 'tcp') opened.hub = await openHub(parts, inboxes, incarnation)
     if (has('receive')) stages.push(timed(parts, 'receive', receiveStage(parts, inboxes)))
-    if (has('fanout')) stages.push(timed(parts, 'fanout', fanoutStage(parts, hub, incarnation)))
+    if (has('fanout'))
+      stages.push(timed(parts, 'fanout', fanoutStage(parts, opened.hub, incarnation)))
   }
   if (has('decide')) {
     assert(recovery !== null, 'decide starts from what the WAL recovered')
@@ -133,11 +140,15 @@ export async function assemble(options: AssembleOptions): Promise<Assembled> {
   return {
     stages,
     recovery,
-    address: hub?.address ?? null,
+    address: opened.hub?.address ?? null,
     applyReport: () => (check === null ? null : reportOf(check.machine, check.check)),
     close: async () => {
       for (const stage of stages) stage.close()
-      await hub?.close()
+      await opened.hub?.close()
+    },
+    kill: async () => {
+      for (const stage of stages) (stage.kill ?? stage.close)()
+      await opened.hub?.close()
     },
   }
 }
@@ -172,27 +183,10 @@ function timed({ counters }: Parts, name: StageName, stage: Stage): Stage {
     if (work > 0) add(block, 'busyMs', nowMs() - since)
     return work
   }
-  return { name: stage.name, doWork, close: () => stage.close() }
+  return { ...stage, doWork }
 }
 
-function openNodeWal(spec: NodeSpec) {
-  const { clusterId, id, engine, durability, dataDir, tuning } = spec
-  const records: BasicPaxosRecord[] = []
-  const basic = engine === 'basic-paxos'
-  const { wal, recovered } = openWal(openStorage(), {
-    dir: dataDir,
-    identity: { clusterId, nodeId: id, incarnation: 1, engine, durability },
-    segmentSizeBytes: tuning.walSegmentSizeBytes,
-    spareSegments: 4,
-    onRecord: ({ lsn, record, frames }) => {
-      if (basic) records.push({ lsn, record, frame: frames[0] ?? null })
-    },
-  })
-  const recovery: Recovery = { wal: recovered, basic: basic ? foldBasicPaxos(records) : null }
-  return { wal, recovery }
-}
-
-function walStage(parts: Parts, wal: ReturnType<typeof openNodeWal>['wal']): Stage {
+function walStage(parts: Parts, wal: Wal): Stage {
   const { memory, logRings, bellOf, counters, spec } = parts
   const block = counters('wal')
   return createWalStage({
@@ -364,20 +358,6 @@ function driveCore<Message>(
   })
 }
 
-function publishView(
-  view: ReturnType<typeof openCounters<(typeof VIEW_COUNTERS)[number]>>,
-  of: CoreView,
-): void {
-  set(view, 'role', ROLE_CODES.indexOf(of.role))
-  set(view, 'leader', of.leader)
-  set(view, 'promised', of.promised)
-  set(view, 'acceptedBallot', of.acceptedBallot)
-  set(view, 'last', of.last)
-  set(view, 'durable', of.durable)
-  set(view, 'acceptedBatches', of.acceptedBatches)
-  set(view, 'chosen', of.chosen)
-}
-
 function applyStage(parts: Parts, stateMachine: StateMachine, check: ApplyCheck): Stage {
   const { memory, logRings, bellOf, counters } = parts
   const block = counters('apply')
@@ -409,14 +389,4 @@ function reportOf(machine: StateMachine, check: ApplyCheck): ApplyReport {
     fold,
   }))
   return { stateHash: machine.hash?.() ?? '', entries, duplicates, gaps, clients }
-}
-
-export function modulePathProblem(url: string): ReplicaError | null {
-  try {
-    fileURLToPath(url)
-    return null
-  } catch {
-    const problems = [`stateMachine: ${url} is not a file URL`]
-    return new ReplicaError('E_CONFIG_INVALID', problems[0]!, { problems })
-  }
 }

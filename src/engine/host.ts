@@ -3,18 +3,13 @@
  * first, since what it recovers is what decide starts from; a failure of one thread halts them all.
  */
 import { Worker } from 'node:worker_threads'
-import { ReplicaError, fromRecord } from '../base/errors.ts'
+import { ReplicaError, fromRecord, isReplicaError } from '../base/errors.ts'
 import type { StateMachine } from '../base/state-machine.ts'
 import { openBell, ring as ringBell } from '../ring/bell.ts'
 import { openFlag, raise } from '../ring/counters.ts'
-import {
-  type ApplyReport,
-  type Assembled,
-  type PeerInbox,
-  type Recovery,
-  assemble,
-} from './assemble.ts'
+import { type ApplyReport, type Assembled, type PeerInbox, assemble } from './assemble.ts'
 import type { CallerLoop } from './caller-loop.ts'
+import { type Recovery, abandonDataDir } from './data-dir.ts'
 import type { NodeSpec } from './node-spec.ts'
 import type { ThreadData, ThreadMessage } from './thread.worker.ts'
 import { type NodeMemory, type ThreadMap, type ThreadName, threadsOf } from './topology.ts'
@@ -45,17 +40,25 @@ const WORKER_URL = new URL(
   import.meta.url,
 )
 
+interface HostState {
+  closing: boolean
+  failed: ReplicaError | null
+  /** Set once: by close, kill or a failure, whichever came first. */
+  stopped: Promise<ApplyReport | null> | null
+}
+
 interface Thread {
   readonly worker: Worker
   readonly name: ThreadName
   readonly ready: Promise<ThreadMessage & { readonly kind: 'ready' }>
   readonly ended: Promise<ApplyReport | null>
+  readonly exited: Promise<void>
 }
 
 /** @throws ReplicaError what any stage failed with while it opened; nothing is left running */
 export async function startHost(options: HostOptions): Promise<Host> {
   const { threads, memory, callerLoop, spec } = options
-  const state = { closing: false, failed: null as ReplicaError | null }
+  const state: HostState = { closing: false, failed: null, stopped: null }
   const started: Thread[] = []
   let caller: Assembled | null = null
   let removeCaller = (): void => undefined
@@ -64,11 +67,12 @@ export async function startHost(options: HostOptions): Promise<Host> {
     raise(openFlag(memory.halt))
     for (const sab of Object.values(memory.bells)) ringBell(openBell(sab))
   }
+  /** A node that is half alive is worse than one that is down: all of it ends. */
   const fail = (error: ReplicaError): void => {
     if (state.closing || state.failed !== null) return
     state.failed = error
-    halt()
     options.onFailure(error)
+    stop().catch(() => null) // whoever closes the node gets the same promise
   }
   const open = async (name: ThreadName, recovery: Recovery | null) => {
     const { peerInboxes } = options
@@ -86,17 +90,29 @@ export async function startHost(options: HostOptions): Promise<Host> {
     })
     const { stages } = caller
     const doWork = (): number => stages.reduce((work, stage) => work + stage.doWork(), 0)
-    if (stages.length > 0) removeCaller = callerLoop.add(doWork, (error) => fail(failureOf(error)))
+    if (stages.length > 0)
+      removeCaller = callerLoop.add(doWork, (error) => fail(failureOf(error, name)))
     return caller
   }
-  const stop = async (): Promise<ApplyReport | null> => {
+  const stop = (): Promise<ApplyReport | null> => (state.stopped ??= end())
+  const end = async (): Promise<ApplyReport | null> => {
     state.closing = true
     halt()
     const reports = await Promise.all(started.map(({ ended }) => ended.catch(() => null)))
+    await Promise.all(started.map(({ exited }) => exited))
     removeCaller()
     const own = caller?.applyReport() ?? null
     await caller?.close()
     return own ?? reports.find((report) => report !== null) ?? null
+  }
+  /** Nothing is flushed; what a dead process leaves to the system is let go of here. */
+  const kill = async (): Promise<null> => {
+    state.closing = true
+    removeCaller()
+    await Promise.all(started.map(({ worker }) => worker.terminate()))
+    await caller?.kill()
+    if (threads.wal !== 'caller') abandonDataDir(spec)
+    return null
   }
   try {
     const first = await open(threads.wal, null)
@@ -106,11 +122,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     return {
       address,
       close: stop,
-      async kill() {
-        state.closing = true
-        removeCaller()
-        await Promise.all(started.map(({ worker }) => worker.terminate()))
-      },
+      kill: async () => void (await (state.stopped ??= kill())),
     }
   } catch (error) {
     await stop().catch(() => null)
@@ -142,16 +154,19 @@ function startThread(
     else if (message.kind === 'ended') ended.resolve(message.report)
     else onError(fromRecord(message.error))
   })
-  worker.on('error', (error) => onError(failureOf(error)))
+  const exited = Promise.withResolvers<void>()
+  worker.on('error', (error) => onError(failureOf(error, data.thread)))
   worker.on('exit', (code) => {
+    exited.resolve()
     const reason = `thread ${data.thread} ended with code ${code}`
     onError(new ReplicaError('E_STAGE_FAILED', reason, { stage: data.thread, reason }, 'unknown'))
   })
-  return { worker, name: data.thread, ready: ready.promise, ended: ended.promise }
+  const { promise } = ended
+  return { worker, name: data.thread, ready: ready.promise, ended: promise, exited: exited.promise }
 }
 
-function failureOf(error: unknown): ReplicaError {
-  if (error instanceof ReplicaError) return error
+function failureOf(error: unknown, stage: ThreadName): ReplicaError {
+  if (isReplicaError(error)) return error
   const reason = error instanceof Error ? (error.stack ?? error.message) : String(error)
-  return new ReplicaError('E_STAGE_FAILED', reason, { stage: 'caller', reason }, 'unknown')
+  return new ReplicaError('E_STAGE_FAILED', reason, { stage, reason }, 'unknown')
 }

@@ -10,7 +10,7 @@ import { type AssembleOptions, type Assembled, assemble } from './assemble.ts'
 
 const TICKING_TIMEOUT_MS = 5
 const EMULATED_TIMEOUT_MS = 0.5
-const IDLE_TIMEOUT_MS = 200
+const IDLE_TIMEOUT_MS = 20 // also how late a stage sees that a full ring has room again
 const CYCLES_PER_TURN_MAX = 16
 
 export async function runThread(
@@ -28,11 +28,16 @@ export async function runThread(
   const hasSockets = spec.transport.kind === 'tcp' && threads.fanout === thread
   const now = (): number => performance.now()
   const common = { cycle, bell, halted, timeoutMs: timeoutOf(options), now, time: threadTime() }
-  if (hasSockets) {
-    running = runAsync({ ...common, cyclesPerTurnMax: CYCLES_PER_TURN_MAX })
-    await running.done
-  } else {
-    run({ ...common, spinCount: 0 })
+  try {
+    if (hasSockets) {
+      running = runAsync({ ...common, cyclesPerTurnMax: CYCLES_PER_TURN_MAX })
+      await running.done
+    } else {
+      run({ ...common, spinCount: 0 })
+    }
+  } catch (error) {
+    await assembled.close().catch(() => null) // the first failure is the one to tell
+    throw error
   }
   await assembled.close()
   return assembled

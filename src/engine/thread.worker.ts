@@ -3,9 +3,10 @@
  * ends the whole node, because a node that is half alive is worse than one that is down.
  */
 import { parentPort, workerData } from 'node:worker_threads'
-import { ReplicaError, toRecord } from '../base/errors.ts'
+import { ReplicaError, isReplicaError, toRecord } from '../base/errors.ts'
 import type { ErrorRecord } from '../base/errors.ts'
-import type { AssembleOptions, ApplyReport, Recovery } from './assemble.ts'
+import type { AssembleOptions, ApplyReport } from './assemble.ts'
+import type { Recovery } from './data-dir.ts'
 import { runThread } from './thread.ts'
 
 export type ThreadData = Omit<AssembleOptions, 'onEvent' | 'wake' | 'callerStateMachine'>
@@ -35,7 +36,7 @@ try {
 }
 
 function failureOf(error: unknown): ReplicaError {
-  if (error instanceof ReplicaError) return error
+  if (isReplicaError(error)) return error
   const reason = error instanceof Error ? (error.stack ?? error.message) : String(error)
   const stage = data.thread
   return new ReplicaError('E_STAGE_FAILED', `thread ${stage}: ${reason}`, { stage, reason })

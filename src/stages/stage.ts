@@ -5,9 +5,11 @@
 export interface Stage {
   readonly name: string
   /** One bounded pass; returns the work done, 0 lets the thread idle. Throws: the node stops. */
-  doWork(): number
+  readonly doWork: () => number
   /** After the last doWork, on the same thread. */
-  close(): void
+  readonly close: () => void
+  /** Instead of close, as a crash would end it: nothing is flushed. Default: close. */
+  readonly kill?: () => void
 }
 
 /** Counters of one stage, written by its thread only; read by any (ring/counters.ts). */

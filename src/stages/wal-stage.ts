@@ -15,6 +15,7 @@ import { type LogRing, publish, tryClaim } from '../ring/log-ring.ts'
 import {
   type ReadFrame,
   type Wal,
+  abandonWal,
   append,
   closeWal,
   flush as flushWal,
@@ -117,5 +118,5 @@ export function createWalStage(wiring: WalStageWiring): Stage {
     if (taken > 0) return taken
     return idle(wal) ? 1 : 0
   }
-  return { name: 'wal', doWork, close: () => closeWal(wal) }
+  return { name: 'wal', doWork, close: () => closeWal(wal), kill: () => abandonWal(wal) }
 }

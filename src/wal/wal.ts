@@ -219,3 +219,9 @@ export function closeWal(wal: Wal): void {
     if (wal.disk !== null) release(wal.disk)
   }
 }
+
+/** Lets go of files and lock as the end of a process would: nothing is flushed. For drills. */
+export function abandonWal(wal: Wal): void {
+  if (wal.state === 'open') wal.state = 'failed'
+  closeWal(wal)
+}

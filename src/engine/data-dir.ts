@@ -1,0 +1,46 @@
+/**
+ * A node's data directory: opened and recovered on the thread of the WAL stage; let go of, after a
+ * thread was ended by force, on the host's.
+ */
+import {
+  type BasicPaxosRecord,
+  type BasicPaxosRecovered,
+  foldBasicPaxos,
+} from '../core/basic-paxos/recovered.ts'
+import { leaveDir } from '../wal/identity.ts'
+import { type Recovered as WalRecovered, openWal } from '../wal/open.ts'
+import { openStorage } from '../wal/storage-fs.ts'
+import type { Wal } from '../wal/wal.ts'
+import type { NodeSpec } from './node-spec.ts'
+
+/** What decide starts from; crosses threads. */
+export interface Recovery {
+  readonly wal: WalRecovered
+  readonly basic: BasicPaxosRecovered | null
+}
+
+/** @throws ReplicaError E_DATA_DIR, E_WAL_CORRUPT, E_DISK */
+export function openNodeWal(spec: NodeSpec): { readonly wal: Wal; readonly recovery: Recovery } {
+  const { clusterId, id, engine, durability, dataDir, tuning } = spec
+  const records: BasicPaxosRecord[] = []
+  const basic = engine === 'basic-paxos'
+  const { wal, recovered } = openWal(openStorage(), {
+    dir: dataDir,
+    identity: { clusterId, nodeId: id, incarnation: 1, engine, durability },
+    segmentSizeBytes: tuning.walSegmentSizeBytes,
+    spareSegments: 4,
+    onRecord: ({ lsn, record, frames }) => {
+      if (basic) records.push({ lsn, record, frame: frames[0] ?? null })
+    },
+  })
+  const recovery: Recovery = { wal: recovered, basic: basic ? foldBasicPaxos(records) : null }
+  return { wal, recovery }
+}
+
+/**
+ * The lock of a process names the process, so it outlives a thread that was ended by force. Only
+ * for a directory that this process had open and that no thread uses any more.
+ */
+export function abandonDataDir({ dataDir, durability }: NodeSpec): void {
+  if (durability !== 'none') leaveDir(openStorage(), dataDir)
+}
