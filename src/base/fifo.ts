@@ -18,6 +18,11 @@ export const pushTo = <T>(fifo: Fifo<T>, item: T): void => void fifo.items.push(
 /** The item `place` behind the head; undefined behind the end. */
 export const peekAt = <T>({ items, head }: Fifo<T>, place = 0): T | undefined => items[head + place]
 
+/** `place` counts from the head and lies within. */
+export function replaceAt<T>({ items, head }: Fifo<T>, place: number, item: T): void {
+  items[head + place] = item
+}
+
 /** Drops the first `count` items. Amortised O(1) an item. */
 export function dropFirst<T>(fifo: Fifo<T>, count: number): void {
   for (let i = 0; i < count; i++) fifo.items[fifo.head++] = undefined

@@ -7,6 +7,15 @@
  * `unknown`; nothing is retried here.
  */
 import { ReplicaError } from '../base/errors.ts'
+import {
+  type Fifo,
+  createFifo,
+  dropFirst,
+  peekAt,
+  pushTo,
+  replaceAt,
+  sizeOfFifo,
+} from '../base/fifo.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
 import { type LogRing, release } from '../ring/log-ring.ts'
 import { REPLY_HEADER_SIZE_BYTES, replySizeOf } from '../stages/apply-stage.ts'
@@ -54,6 +63,9 @@ interface Deferred {
   readonly reject: (error: ReplicaError) => void
   result: Uint8Array | null
 }
+
+/** Proposals without a result: bounds memory where the state machine is slower than the log. */
+const PROPOSALS_MAX = 2 ** 20
 
 export function createClientSide(
   ingest: Ingest,
@@ -105,8 +117,9 @@ export function createClientSide(
     }
     if (sizeBytes > 0) release(replyBytes, words[base + 7]!)
     if (through === 0) return 1
-    proposals.complete(clientId, through, first + through - sequence, durability)
-    if (wiring.completesOnApply) ingest.complete(clientId, through, first + through - sequence)
+    const index = first + through - sequence
+    proposals.complete(clientId, { from: sequence, through, index }, durability)
+    if (wiring.completesOnApply) ingest.complete(clientId, through, index)
     return 1
   }
   const openProposer = (): IngestClient => {
@@ -128,14 +141,12 @@ export function createClientSide(
         if (proposer !== null) ingest.closeClient(proposer)
         proposer = openProposer()
       }
-      if (!ingest.tryWrite(proposer, payload)) {
-        const message = 'too many bytes are proposed and not yet chosen'
-        throw new ReplicaError('E_OVERLOADED', message, { limitBytes: 0 })
+      if (proposals.counts.open >= PROPOSALS_MAX || !ingest.tryWrite(proposer, payload)) {
+        const message = 'too much is proposed and not yet answered'
+        throw new ReplicaError('E_OVERLOADED', message, { limitBytes: ingest.limitBytes })
       }
-      proposals.add(proposer, { resolve, reject, result: null })
-      if (signal !== undefined) {
-        signal.addEventListener('abort', () => reject(aborted('unknown')), { once: true })
-      }
+      const deferred = { resolve, reject, result: null }
+      proposals.add(proposer, signal === undefined ? deferred : abortable(deferred, signal))
       sealSoon()
     })
   const writer = (): Writer => {
@@ -154,41 +165,68 @@ export function createClientSide(
   }
 }
 
-/** Promises of single proposals, by client and sequence; resolved in order. */
+interface Proposals {
+  /** Sequence of the head of `queue`. */
+  next: number
+  /** In order of sequence; null: ended already, while one before it has not. */
+  readonly queue: Fifo<Deferred | null>
+}
+
+/** Promises of single proposals, by client and sequence. */
 function createProposals() {
-  const waiting = new Map<number, { next: number; readonly queue: Deferred[] }>()
-  const queueOf = (id: number) => {
-    let entry = waiting.get(id)
-    if (entry === undefined) waiting.set(id, (entry = { next: 1, queue: [] }))
-    return entry
+  const waiting = new Map<number, Proposals>()
+  const counts = { open: 0 }
+  const settle = (entry: Proposals, place: number): Deferred | null => {
+    const deferred = peekAt(entry.queue, place) ?? null
+    if (deferred === null) return null
+    replaceAt(entry.queue, place, null)
+    counts.open -= 1
+    return deferred
+  }
+  const forgetEnded = (entry: Proposals): void => {
+    while (peekAt(entry.queue) === null) {
+      dropFirst(entry.queue, 1)
+      entry.next += 1
+    }
   }
   return {
+    counts,
     add: (client: IngestClient, deferred: Deferred): void => {
-      queueOf(client.id).queue.push(deferred)
+      let entry = waiting.get(client.id)
+      if (entry === undefined) waiting.set(client.id, (entry = { next: 1, queue: createFifo() }))
+      pushTo(entry.queue, deferred)
+      counts.open += 1
     },
     reply: (id: number, sequence: number, result: Uint8Array): void => {
       const entry = waiting.get(id)
-      const deferred = entry?.queue[sequence - entry.next]
-      if (deferred !== undefined) deferred.result = result
+      const deferred = entry && peekAt(entry.queue, sequence - entry.next)
+      if (deferred) deferred.result = result
     },
-    complete: (id: number, through: number, index: number, durability: Durability): void => {
+    /** Entries `from` to `through` are applied, the last one at log index `index`. */
+    complete: (
+      id: number,
+      range: { readonly from: number; readonly through: number; readonly index: number },
+      durability: Durability,
+    ): void => {
       const entry = waiting.get(id)
       if (entry === undefined) return
-      const count = through - entry.next + 1
-      for (let i = 0; i < count; i++) {
-        const { resolve, result } = entry.queue[i]!
-        resolve({ index: index - count + 1 + i, result, durability })
+      const { from, through, index } = range
+      for (let sequence = from; sequence <= through; sequence++) {
+        const deferred = settle(entry, sequence - entry.next)
+        const { result = null } = deferred ?? {}
+        deferred?.resolve({ index: index - through + sequence, result, durability })
       }
-      entry.queue.splice(0, count)
-      entry.next = through + 1
+      forgetEnded(entry)
     },
     fail: (client: IngestClient, error: ReplicaError): void => {
       const entry = waiting.get(client.id)
       if (entry === undefined) return
       waiting.delete(client.id)
-      for (const [place, { reject }] of entry.queue.entries()) {
-        const published = entry.next + place <= client.publishedThrough
-        reject(published ? withOutcome(error, 'unknown') : withOutcome(error, 'not-proposed'))
+      const notProposed = withOutcome(error, 'not-proposed')
+      const unknown = withOutcome(error, 'unknown')
+      for (let place = 0; place < sizeOfFifo(entry.queue); place++) {
+        const isPublished = entry.next + place <= client.publishedThrough
+        settle(entry, place)?.reject(isPublished ? unknown : notProposed)
       }
     },
   }
@@ -196,6 +234,24 @@ function createProposals() {
 
 const withOutcome = (error: ReplicaError, outcome: ReplicaError['outcome']): ReplicaError =>
   new ReplicaError(error.code, error.message.replace(`${error.code}: `, ''), error.detail, outcome)
+
+/** The signal ends the waiting, not the proposal; nothing listens to it afterwards. */
+function abortable(deferred: Deferred, signal: AbortSignal): Deferred {
+  const onAbort = (): void => deferred.reject(aborted('unknown'))
+  const forget = (): void => signal.removeEventListener('abort', onAbort)
+  signal.addEventListener('abort', onAbort, { once: true })
+  return {
+    resolve: (value) => {
+      forget()
+      deferred.resolve(value)
+    },
+    reject: (error) => {
+      forget()
+      deferred.reject(error)
+    },
+    result: null,
+  }
+}
 
 const aborted = (outcome: ReplicaError['outcome']): ReplicaError =>
   new ReplicaError('E_ABORTED', 'the signal was aborted', { reason: 'signal' }, outcome)
@@ -249,14 +305,15 @@ function openWriter(
   return {
     tryWrite(payload) {
       hooks.checkSize(payload)
-      if (client.failure !== null) throw client.failure
       if (closed) throw new ReplicaError('E_CLOSED', 'the writer is closed', { what: 'writer' })
+      if (client.failure !== null) throw client.failure
       if (!ingest.tryWrite(client, payload)) return false
       hooks.sealSoon()
       return true
     },
     drained() {
       if (client.failure !== null) return Promise.reject(client.failure)
+      if (ingest.hasRoom) return Promise.resolve()
       return new Promise((resolve, reject) => drains.push({ resolve, reject }))
     },
     get submitted() {

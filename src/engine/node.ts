@@ -4,7 +4,6 @@
  */
 import { ReplicaError } from '../base/errors.ts'
 import type { StateMachine } from '../base/state-machine.ts'
-
 import { bellStatisticsOf, openBell } from '../ring/bell.ts'
 import { openCellRing, statisticsOf as cellStatisticsOf } from '../ring/cell-ring.ts'
 import { countersOf, openCounters } from '../ring/counters.ts'
@@ -12,7 +11,7 @@ import { openLogRing, statisticsOf as logStatisticsOf } from '../ring/log-ring.t
 import type { RingStatistics } from '../ring/log-ring.ts'
 import { type Ingest, createIngest } from '../stages/ingest-stage.ts'
 import { outPort } from '../stages/port.ts'
-import { type ApplyReport, type PeerInbox, ROLE_CODES } from './assemble.ts'
+import type { ApplyReport, PeerInbox } from './assemble.ts'
 import { type CallerLoop, startCallerLoop } from './caller-loop.ts'
 import { type Proposed, type Writer, createClientSide } from './client.ts'
 import { type NodeOptions, specOf } from './config.ts'
@@ -29,6 +28,7 @@ import {
   createNodeMemory,
   threadMapOf,
 } from './topology.ts'
+import { ROLE_CODES } from './view.ts'
 
 export interface NodeStatus {
   readonly id: number
@@ -126,7 +126,8 @@ export async function openNode(
 }
 
 /** Opens a node over given memory; shared by openNode and openLocalCluster. */
-export async function openParts(parts: OpenParts): Promise<ReplicaNode> {
+export async function openParts(given: OpenParts): Promise<ReplicaNode> {
+  const parts = { ...given, onEvent: safely(given.onEvent) }
   const { spec, memory, threads, callerLoop, onEvent } = parts
   const { id, tuning } = spec
   const ingest = openIngest(parts)
@@ -138,9 +139,15 @@ export async function openParts(parts: OpenParts): Promise<ReplicaNode> {
     payloadSizeBytesMax: tuning.batchBytesMax - 1_024,
     completesOnApply: spec.engine === 'basic-paxos',
   })
+  const onFailure = (error: ReplicaError): void => {
+    client.fail(error)
+    onEvent({ kind: 'failed', node: id, error })
+  }
   const work = (): number => ingest.doWork() + client.doWork()
-  const removeWork = callerLoop.add(work, (error) => {
-    throw error
+  const removeWork = callerLoop.add(work, (cause) => {
+    const reason = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)
+    const detail = { stage: 'ingest', reason }
+    onFailure(new ReplicaError('E_STAGE_FAILED', reason, detail, 'unknown', { cause }))
   })
   const release = async (): Promise<void> => {
     removeWork()
@@ -154,33 +161,33 @@ export async function openParts(parts: OpenParts): Promise<ReplicaNode> {
     stateMachine: parts.stateMachine,
     callerLoop,
     onEvent: (name, value) => onEvent({ kind: 'event', node: id, name, value }),
-    onFailure: (error) => {
-      client.fail(error)
-      onEvent({ kind: 'failed', node: id, error })
-    },
+    onFailure,
   }).catch(async (error: unknown) => {
     await release()
     throw error
   })
-  const end = async <T>(stop: () => Promise<T>): Promise<T> => {
+  const end = async (stop: () => Promise<ApplyReport | null>): Promise<ApplyReport | null> => {
     client.fail(closedError())
-    const result = await stop()
-    await release()
-    return result
+    try {
+      return await stop()
+    } finally {
+      await release()
+    }
   }
-  let closing: Promise<ApplyReport | null> | null = null
+  /** By close or kill, whichever came first. */
+  let ended: Promise<ApplyReport | null> | null = null
   return {
     id,
     address: host.address,
     get leads() {
       return ingest.leads
     },
-    propose: client.propose,
-    writer: client.writer,
+    propose: (payload, options) => client.propose(payload, options),
+    writer: () => client.writer(),
     status: statusOf(id, memory),
     statistics: () => statisticsOf(memory),
-    close: () => (closing ??= end(() => host.close())),
-    kill: () => end(() => host.kill()),
+    close: () => (ended ??= end(() => host.close())),
+    kill: async () => void (await (ended ??= end(() => host.kill().then(() => null)))),
     ingest,
   }
 }
@@ -205,6 +212,19 @@ function openIngest({ spec, memory, threads, onEvent }: OpenParts): Ingest {
     },
   )
 }
+
+/** A listener that throws is its owner's bug: it is reported as uncaught, and stops no stage. */
+const safely =
+  (listener: (event: NodeEvent) => void) =>
+  (event: NodeEvent): void => {
+    try {
+      listener(event)
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error
+      })
+    }
+  }
 
 const closedError = (): ReplicaError =>
   new ReplicaError('E_CLOSED', 'the node is closed', { what: 'node' })

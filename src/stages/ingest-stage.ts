@@ -98,6 +98,8 @@ export interface Ingest extends Stage {
   tryReserve(client: IngestClient, count: number, payloadSizeBytes: number): number
   /** True when a tryWrite would not be refused for want of room. */
   readonly hasRoom: boolean
+  /** Bytes that may be published and not yet chosen. */
+  readonly limitBytes: number
   /** Publishes the open frame, if any. */
   seal(): void
   /** The node is going down: no client gets any further. */
@@ -286,6 +288,7 @@ export function createIngest(
     name: 'ingest',
     log,
     clients,
+    limitBytes: config.uncommittedBytesMax,
     get leads() {
       return leads()
     },
