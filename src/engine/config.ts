@@ -94,10 +94,14 @@ export function specOf(input: SpecInput): NodeSpec {
   const problems: string[] = []
   const members = membersOf(input, problems)
   const tuning = tuningOf(input.tuning ?? {}, problems)
-  const emulation = { rttMs: 0, jitterMs: 0, bandwidthMbps: 0, ...input.emulation }
-  for (const [name, value] of Object.entries(emulation)) {
-    if (!(value >= 0 && value <= 60_000)) problems.push(`${name}=${value}: want 0 to 60000`)
+  const emulation = emulationOf(input.emulation ?? {}, problems)
+  for (const [name, allowed] of Object.entries(CHOICES)) {
+    const value = input[name as keyof typeof CHOICES]
+    if (value === undefined || allowed.some((one) => one === value)) continue
+    problems.push(`${name}=${value}: want one of ${allowed.join(', ')}`)
   }
+  if (input.clusterId === '') problems.push('clusterId: want a name')
+  if (input.transport.kind === 'tcp') checkAddresses(input.id, members, input.transport, problems)
   const stateMachine = stateMachineOf(input.stateMachine, problems)
   if (input.dataDir === '' && input.durability !== 'none') problems.push('dataDir: want a folder')
   if (problems.length > 0) {
@@ -114,10 +118,61 @@ export function specOf(input: SpecInput): NodeSpec {
     layout: layout === 'auto' ? autoLayout() : layout,
     tuning,
     emulation,
-    transport: input.transport,
+    transport: withAllPeers(input.transport, input.id, members),
     stateMachine,
     nonce: randomBytes(6).readUIntBE(0, 6),
   })
+}
+
+/** Option -> what it may be. */
+const CHOICES = {
+  engine: ['xpaxos', 'basic-paxos'],
+  layout: ['inline', 'split', 'dedicated', 'auto'],
+  durability: ['fsync', 'os', 'none'],
+} as const
+
+const ROLES: readonly string[] = ['voter', 'logger', 'learner'] satisfies MemberRole[]
+
+const NO_EMULATION: LinkEmulation = { rttMs: 0, jitterMs: 0, bandwidthMbps: 0 }
+
+function emulationOf(given: Partial<LinkEmulation>, problems: string[]): LinkEmulation {
+  for (const [name, value] of Object.entries(given)) {
+    if (!(name in NO_EMULATION)) problems.push(`${name}: no such link emulation`)
+    else if (!(value >= 0 && value <= 60_000)) problems.push(`${name}=${value}: want 0 to 60000`)
+  }
+  return { ...NO_EMULATION, ...given }
+}
+
+/** The lower id dials the higher one, so it must know where. */
+function checkAddresses(
+  id: number,
+  members: readonly Member[],
+  { port, peers }: TransportSpec & { readonly kind: 'tcp' },
+  problems: string[],
+): void {
+  if (!isIntegerIn(port, 0, 65_535)) problems.push(`port=${port}: want 0 to 65535`)
+  const known = new Map(peers.map((peer) => [peer.id, peer]))
+  if (known.size !== peers.length) problems.push('transport.peers: every id once')
+  for (const peer of peers) {
+    const isMember = peer.id !== id && members.some((member) => member.id === peer.id)
+    if (!isMember) problems.push(`transport.peers: ${peer.id} is not another member`)
+  }
+  for (const { id: other } of members) {
+    if (other === id) continue
+    const port = known.get(other)?.port ?? 0
+    if (other < id || isIntegerIn(port, 1, 65_535)) continue
+    problems.push(`transport.peers: port ${port} of member ${other}: want 1 to 65535`)
+  }
+}
+
+/** Every other member is a peer; those that dial in need no address. */
+function withAllPeers(spec: TransportSpec, id: number, members: readonly Member[]): TransportSpec {
+  if (spec.kind === 'memory') return spec
+  const missing = members.filter(
+    (member) => member.id !== id && !spec.peers.some((peer) => peer.id === member.id),
+  )
+  const dialIn = missing.map((member) => ({ id: member.id, host: '', port: 0 }))
+  return { ...spec, peers: [...spec.peers, ...dialIn] }
 }
 
 function membersOf({ id, members }: SpecInput, problems: string[]): Member[] {
@@ -128,6 +183,7 @@ function membersOf({ id, members }: SpecInput, problems: string[]): Member[] {
   const made = members.map(({ id: memberId, role = 'voter', weight = 5 }): Member => {
     if (!isIntegerIn(memberId, 1, 65_535)) problems.push(`member id ${memberId}: want 1 to 65535`)
     if (!isIntegerIn(weight, 0, 9)) problems.push(`weight=${weight}: want 0 to 9`)
+    if (!ROLES.includes(role)) problems.push(`role=${role}: want one of ${ROLES.join(', ')}`)
     return { id: memberId as NodeId, role, weight: role === 'voter' ? weight : 0 }
   })
   if (!made.some(({ weight }) => weight > 0)) problems.push('members: no voter that could lead')

@@ -24,7 +24,10 @@ export interface LocalClusterOptions extends CommonOptions {
 
 export interface LocalCluster {
   readonly nodes: readonly ReplicaNode[]
-  /** Resolves with the node that leads, waiting for an election if need be. */
+  /**
+   * Resolves with the node that leads, waiting for an election if need be.
+   * @throws ReplicaError E_CLOSED, E_ABORTED, or what most voters failed with
+   */
   leader(options?: { readonly signal?: AbortSignal }): Promise<ReplicaNode>
   /** Proposes at the leader. Waits for a leader, never retries what was proposed. */
   propose(payload: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<Proposed>
@@ -41,6 +44,10 @@ export async function openLocalCluster(options: LocalClusterOptions): Promise<Lo
   const members = membersOf(options.nodes ?? 3)
   const { stateMachine, dataDir = '' } = options
   const isFactory = typeof stateMachine === 'function'
+  if (typeof (stateMachine as Partial<StateMachine>).apply === 'function' && !isFactory) {
+    const problems = ['stateMachine: every node needs its own: want a function that makes one']
+    throw new ReplicaError('E_CONFIG_INVALID', problems[0]!, { problems })
+  }
   const machines = members.map(() => (isFactory ? stateMachine() : null))
   const specs = members.map(({ id }, place) =>
     specOf({
@@ -55,8 +62,13 @@ export async function openLocalCluster(options: LocalClusterOptions): Promise<Lo
   if (dataDir !== '' && options.durability !== 'none') makeFolder(dataDir)
   const callerLoop = startCallerLoop()
   const waiting = new Set<() => void>()
+  const wakeAll = (): void => {
+    for (const wake of waiting) wake()
+  }
+  const failures = new Map<number, ReplicaError>()
   const onEvent = (event: NodeEvent): void => {
-    if (event.kind === 'leads') for (const wake of waiting) wake()
+    if (event.kind === 'failed') failures.set(event.node, event.error)
+    if (event.kind !== 'event') wakeAll()
     options.onEvent?.(event)
   }
   const wirings = specs.map((spec, place) => {
@@ -79,9 +91,19 @@ export async function openLocalCluster(options: LocalClusterOptions): Promise<Lo
   }
   const opened = await Promise.allSettled(wirings.map((_, place) => open(place)))
   const nodes = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
-  const close = async (): Promise<void> => {
+  let closing: Promise<void> | null = null
+  const closeAll = async (): Promise<void> => {
+    wakeAll()
     await Promise.all(nodes.map((node) => node.close()))
     await callerLoop.close()
+  }
+  const close = (): Promise<void> => (closing ??= closeAll())
+  const voters = specs[0]!.members.filter(({ role }) => role !== 'learner')
+  /** Why there will be no leader any more, if so. */
+  const hopeless = (): ReplicaError | null => {
+    if (closing !== null) return new ReplicaError('E_CLOSED', 'closed', { what: 'cluster' })
+    const failed = voters.flatMap(({ id }) => failures.get(id) ?? [])
+    return failed.length * 2 < voters.length ? null : failed[0]!
   }
   const failed = opened.find((one) => one.status === 'rejected')
   if (failed !== undefined) {
@@ -95,10 +117,17 @@ export async function openLocalCluster(options: LocalClusterOptions): Promise<Lo
       if (signal?.aborted === true) {
         throw new ReplicaError('E_ABORTED', 'no leader yet', { reason: 'signal' })
       }
+      const reason = hopeless()
+      if (reason !== null) throw reason
       await nextChange(waiting, signal)
     }
   }
-  await leader()
+  try {
+    await leader()
+  } catch (error) {
+    await close()
+    throw error
+  }
   return {
     nodes,
     leader,
