@@ -11,6 +11,7 @@ import {
   type ClusterOptions,
   type Node,
   DEFAULTS,
+  after,
   block,
   crash,
   createCluster,
@@ -357,6 +358,37 @@ test('a Logger that alone holds the newest log supplies it, and never leads', ()
   converge(cluster)
 })
 
+test('what was accepted in an older ballot of the same leader counts for nothing', () => {
+  const cluster = lab([...voters(9), ['logger', 1], ['logger', 1]])
+  const leader = awaitLeader(cluster, 1)
+  const [, second, third] = cluster.nodes as [Node, Node, Node]
+  const late: XPaxosMessage[] = []
+  cluster.filter = (from, to, message) => {
+    if (from === 1 && to === 2 && message.kind === 'accept') return 'drop'
+    if (message.kind !== 'accepted') return undefined
+    if (from === 3) late.push(message)
+    return 'drop'
+  }
+  submit(cluster, leader, [5])
+  runFor(cluster, 20)
+  expect(third.core.view.last).toBe(5)
+  const { promised } = leader.core.view
+  // The leader loses its followers for a while, and comes back in a new ballot.
+  crash(cluster, third, 0)
+  cut(cluster, leader, second)
+  expect(runUntilDone(cluster, 8 * T, () => leader.leading === null)).toBeGreaterThan(0)
+  cluster.filter = (from, _to, { kind }) =>
+    from === 1 && (kind === 'accept-sync' || kind === 'accept') ? 'drop' : undefined
+  mendAll(cluster)
+  restart(cluster, third)
+  expect(runUntilDone(cluster, 8 * T, () => leader.leading !== null)).toBeGreaterThan(0)
+  expect(leader.leading!.ballot).toBeGreaterThan(promised)
+  expect(late.length).toBeGreaterThan(0)
+  for (const message of late) inject(cluster, third, leader, message, [])
+  expect(leader.core.view.chosen).toBe(0)
+  converge(cluster)
+})
+
 // ---- Liveness ----------------------------------------------------------------------------------
 
 test('a candidate that gets no promises backs off, another leads, ballots stand still', () => {
@@ -472,8 +504,9 @@ test('an accept-sync longer than the rings goes on under pressure', () => {
   let kept = 0
   cluster.onEffect = (node, { kind }) => {
     if (node !== follower || kind !== 'append') return
-    for (const { number } of follower.rings)
-      give(cluster, follower, { kind: 'pressure', ring: number })
+    after(cluster, 0, () => {
+      for (const ring of follower.rings.keys()) give(cluster, follower, { kind: 'pressure', ring })
+    })
     kept = Math.max(
       kept,
       follower.rings.reduce((sum, { frames }) => sum + frames.length, 0),

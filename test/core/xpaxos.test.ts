@@ -5,7 +5,7 @@
 import { expect, test } from 'vitest'
 import { runSeed } from '../support/seed-run.ts'
 
-const [first = 1, last = 400] = (process.env['XPAXOS_SEEDS'] ?? '1..400').split('..').map(Number)
+const [first = 1, last = 600] = (process.env['XPAXOS_SEEDS'] ?? '1..600').split('..').map(Number)
 const GROUP = 50
 
 const groups: [number, number][] = []

@@ -489,7 +489,12 @@ export function give(cluster: Cluster, node: Node, input: CoreInput): void {
     carryOut(cluster, node, effect)
     cluster.onEffect(node, effect)
   }
-  checkView(cluster.oracle, node.id, node.core.view)
+  const { view } = node.core
+  checkView(cluster.oracle, node.id, view)
+  const { written } = node.disk
+  check(view.promised === written.promised, 'I7: the promise is the one that was ordered')
+  check(view.acceptedBallot === written.acceptedBallot, 'I7: so is the accepted ballot')
+  check(view.last === written.last, 'I7: so is the log')
   const everything = (node.steps & 15) === 0
   for (const ring of node.rings) if (ring.frames.length > 0) sweep(ring, everything)
 }
