@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { openLimitCluster } from '../../native-free-bench/engines/limit/limit-cluster.ts'
+import { openLimitNode } from '../../native-free-bench/engines/limit/limit-node.ts'
 import { entrySizeOf } from '../../src/codec/frame.ts'
 import type { LocalCluster, LocalClusterOptions } from '../../src/engine/local-cluster.ts'
 import type { ReplicaNode } from '../../src/engine/node.ts'
@@ -155,4 +156,70 @@ test('recycles segments behind the bound, and keeps scannable logs', async () =>
   const { first, last } = scanOf(`${folders[0]}/node-2`)
   expect(last).toBe(1_500)
   expect(first).toBeGreaterThan(500)
+})
+
+async function openOverTcp(
+  layout: 'inline' | 'split',
+  loggers: readonly number[] = [],
+): Promise<ReplicaNode[]> {
+  const dir = freshDir()
+  const members = [1, 2, 3].map((id) => ({
+    id,
+    role: loggers.includes(id) ? ('logger' as const) : ('voter' as const),
+  }))
+  const nodes: ReplicaNode[] = []
+  for (const { id } of members.toReversed()) {
+    const peers = members
+      .filter((member) => member.id !== id)
+      .map((member) => ({
+        id: member.id,
+        host: '127.0.0.1',
+        port: nodes.find((node) => node.id === member.id)?.address?.port ?? 1,
+      }))
+    const transport = { port: 0, peers }
+    const options = { id, members, dataDir: `${dir}/node-${id}`, layout, transport }
+    nodes.unshift(await openLimitNode({ ...options, stateMachine: 'hash', tuning: TUNING }))
+  }
+  while (!nodes[0]!.leads) await new Promise((resolve) => setTimeout(resolve, 2))
+  return nodes
+}
+
+async function settle(nodes: readonly ReplicaNode[], count: number): Promise<void> {
+  while (nodes.some((node) => node.status().durable < count)) {
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+}
+
+test.each(['inline', 'split'] as const)('all nodes agree over sockets, %s', async (layout) => {
+  const nodes = await openOverTcp(layout, layout === 'split' ? [3] : [])
+  const client = await reserveEntries(nodes[0]!, ENTRIES)
+  await settle(nodes, ENTRIES)
+  const reports = await Promise.all(nodes.map((node) => node.close()))
+  const kept = reports.filter((report) => report !== null)
+  expect(kept).toHaveLength(layout === 'split' ? 2 : 3)
+  const { chosenFold: fold } = client
+  for (const report of kept) {
+    expect(report).toMatchObject({ entries: ENTRIES, duplicates: 0, gaps: 0 })
+    expect(report.clients).toEqual([{ id: 77, through: ENTRIES, fold }])
+    expect(report.stateHash).toBe(kept[0]!.stateHash)
+  }
+  for (const node of nodes) {
+    expect(node.status()).toMatchObject({ last: ENTRIES, chosen: ENTRIES, durable: ENTRIES })
+  }
+  const scans = [1, 2, 3].map((id) => scanOf(`${folders[0]}/node-${id}`))
+  for (const scan of scans) expect(scan).toEqual(scans[0])
+})
+
+test('goes on over sockets without a follower that was killed', async () => {
+  const nodes = await openOverTcp('inline')
+  await writeEntries(nodes[0]!, 1_000)
+  await nodes[2]!.kill()
+  const writer = nodes[0]!.writer()
+  for (let i = 0; i < 20; i++) {
+    while (!writer.tryWrite(new Uint8Array(1_000))) await writer.drained()
+    await writer.completedThrough(writer.submitted)
+  }
+  const [report, second] = await Promise.all([nodes[0]!.close(), nodes[1]!.close()])
+  expect(report).toMatchObject({ entries: 1_020 })
+  expect(second).toEqual(report)
 })

@@ -35,8 +35,10 @@ export interface NodeClient {
   readonly ingest: Ingest
   readonly client: ClientSide
   readonly toIngest: OutPort
+  /** Tells ingest who leads. */
+  readonly lead: () => void
   /** Clients that were refused for want of room may try again. */
-  onRoom(): void
+  readonly onRoom: () => void
 }
 
 /**
@@ -111,15 +113,17 @@ export function openClientOf(
     completesOnApply: false,
   })
   const toIngest = outPort(openCellRing(memory.admissions), null)
-  const base = claim(toIngest)
-  toIngest.words[base] = spec.id === leader ? cell.LEAD : cell.UNLEAD
-  toIngest.words[base + 1] = spec.id === leader ? ballotOf(leader) : leader
-  toIngest.words[base + 2] = 1
-  flush(toIngest)
   return {
     ingest,
     client,
     toIngest,
+    lead() {
+      const base = claim(toIngest)
+      toIngest.words[base] = spec.id === leader ? cell.LEAD : cell.UNLEAD
+      toIngest.words[base + 1] = spec.id === leader ? ballotOf(leader) : leader
+      toIngest.words[base + 2] = 1
+      flush(toIngest)
+    },
     onRoom() {
       if (starved.size === 0) return
       const woken = [...starved]

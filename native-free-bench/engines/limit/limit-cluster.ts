@@ -10,9 +10,9 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ReplicaError } from '../../../src/base/errors.ts'
 import type { StateMachine } from '../../../src/base/state-machine.ts'
-import { type Assembled, type ApplyReport, assemble } from '../../../src/engine/assemble.ts'
+import type { ApplyReport } from '../../../src/engine/assemble.ts'
 import { type CallerLoop, startCallerLoop } from '../../../src/engine/caller-loop.ts'
-import { specOf } from '../../../src/engine/config.ts'
+import { type CommonOptions, specOf } from '../../../src/engine/config.ts'
 import type { LocalCluster, LocalClusterOptions } from '../../../src/engine/local-cluster.ts'
 import type { NodeSpec } from '../../../src/engine/node-spec.ts'
 import type { ReplicaNode } from '../../../src/engine/node.ts'
@@ -39,7 +39,7 @@ import {
   statusOf,
 } from './client-of.ts'
 import { type LimitMember, type LimitStage, createLimitStage } from './limit-stage.ts'
-import { type StageThread, failureOf, halt, startThread } from './threads.ts'
+import { failureOf, startStages } from './threads.ts'
 
 const SETTLE_MS_MAX = 5_000
 
@@ -68,6 +68,7 @@ export async function openLimitCluster(options: LocalClusterOptions): Promise<Lo
       onLead: () => emit({ kind: 'leads', node: spec.id, leads: true }),
     }),
   )
+  for (const { lead } of clients) lead()
   const members = wirings.map(memberOf)
   const limit = createLimitStage({
     ballot: ballotOf(leader),
@@ -77,7 +78,7 @@ export async function openLimitCluster(options: LocalClusterOptions): Promise<Lo
     submitted: openCellRing(wirings[0]!.memory.submitted),
     toIngest: clients[0]!.toIngest,
     partBytesMax: wirings[0]!.spec.tuning.batchBytesMax,
-    onRoom: () => clients[0]!.onRoom(),
+    onRoom: clients[0]!.onRoom,
   })
   stage.current = limit
   const voters = members.filter(({ votes }) => votes)
@@ -164,7 +165,7 @@ function wiringsOf(options: LocalClusterOptions, { bell }: CallerLoop): Wiring[]
   })
 }
 
-export function refuseEmulation({ emulation = {} }: LocalClusterOptions): void {
+export function refuseEmulation({ emulation = {} }: CommonOptions): void {
   if (Object.values(emulation).every((value) => value === 0)) return
   const problems = ['emulation: the engine limit has no links to emulate']
   throw new ReplicaError('E_CONFIG_INVALID', problems[0]!, { problems })
@@ -238,52 +239,23 @@ async function openLimitMember(
   { ingest, client }: NodeClient,
   { callerLoop, limit, leader, lose, onFailure }: Around,
 ): Promise<ReplicaNode> {
-  const { spec, memory, threads, machine, keepsState } = wiring
+  const { spec, memory, threads, machine } = wiring
   const { id } = spec
-  const started: StageThread[] = []
-  let caller: Assembled | null = null
-  let removeCaller = (): void => undefined
-  const common = { spec, memory, threads, peerInboxes: [], recovery: null }
-  const start = (thread: 'wal' | 'apply'): StageThread => {
-    const made = startThread({ ...common, thread }, (error) => onFailure(id, error))
-    started.push(made)
-    return made
-  }
-  const stop = async (): Promise<ApplyReport | null> => {
-    halt(memory)
-    const reports = await Promise.all(started.map(({ ended }) => ended.catch(() => null)))
-    removeCaller()
-    const own = caller?.applyReport() ?? null
-    await caller?.close()
-    return own ?? reports.find((report) => report !== null) ?? null
-  }
-  try {
-    const opened = [start('wal').ready]
-    if (keepsState && machine === null) opened.push(start('apply').ready)
-    if (keepsState && machine !== null) {
-      const made = await assemble({
-        ...{ ...common, thread: 'caller', callerStateMachine: machine },
-        onEvent: () => undefined,
-        wake: () => callerLoop.wake(),
-      })
-      caller = made
-      removeCaller = callerLoop.add(
-        () => made.stages.reduce((work, stage) => work + stage.doWork(), 0),
-        (error) => onFailure(id, failureOf('apply', error)),
-      )
-    }
-    const [first] = await Promise.all(opened)
-    refuseUnlessBlank(spec.dataDir, first!.recovery?.wal.last ?? 0)
-  } catch (error) {
-    await stop()
-    throw error
-  }
+  const fail = (error: ReplicaError): void => onFailure(id, error)
+  const parts = { spec, memory, threads, machine, callerLoop, onFailure: fail }
+  const stages = await startStages(parts)
+  const { inCaller } = stages
+  const removeCaller = callerLoop.add(
+    () => inCaller.reduce((work, stage) => work + stage.doWork(), 0),
+    (error) => fail(failureOf('apply', error)),
+  )
   let closing: Promise<ApplyReport | null> | null = null
   const close = async (): Promise<ApplyReport | null> => {
     client.fail(closedError())
     await settled(() => limit.isSettled(id))
     lose(id, closedError())
-    return stop()
+    removeCaller()
+    return stages.stop()
   }
   return {
     id,
@@ -291,8 +263,8 @@ async function openLimitMember(
     get leads() {
       return id === leader && ingest.leads
     },
-    propose: client.propose,
-    writer: client.writer,
+    propose: (payload, proposeOptions) => client.propose(payload, proposeOptions),
+    writer: () => client.writer(),
     status: statusOf(id, memory),
     statistics: () => statisticsOf(memory),
     close: () => (closing ??= close()),
@@ -300,7 +272,7 @@ async function openLimitMember(
       client.fail(closedError())
       lose(id, closedError())
       removeCaller()
-      await Promise.all(started.map((thread) => thread.kill()))
+      await stages.kill()
     },
     ingest,
   }
@@ -312,10 +284,4 @@ export async function settled(isSettled: () => boolean): Promise<void> {
   while (!isSettled() && performance.now() < until) {
     await new Promise((resolve) => setTimeout(resolve, 1))
   }
-}
-
-export function refuseUnlessBlank(dir: string, last: number): void {
-  if (last === 0) return
-  const problem = `holds ${last} entries; the engine limit starts from an empty folder`
-  throw new ReplicaError('E_DATA_DIR', `${dir}: ${problem}`, { problem })
 }
