@@ -3,6 +3,7 @@
  * a quiet machine, one after another. Trials and suites are parameters: tested without an engine.
  */
 import type { Bench } from 'tinybench'
+import { makeDataFolder } from './engines/data-folder.ts'
 import { checkDisk } from './run-bench.ts'
 import { runCompare } from './run-compare.ts'
 import type { Published, SuiteResult, SuitesResult } from './results.ts'
@@ -11,7 +12,8 @@ import type { CompareConfig, RunHooks, RunTrial } from './types.ts'
 export interface Suite {
   readonly name: string
   readonly question: string
-  readonly benchOf: (timeMs: number) => Bench
+  /** `dir` is an empty folder on the disk in question. */
+  readonly benchOf: (timeMs: number, dir: string) => Bench
   /** A sample is many calls, and how many can depend on the task. */
   readonly nsPerCall: (task: string, latencyMs: number) => number
 }
@@ -38,9 +40,14 @@ export async function runSuites(
   for (const suite of suites) {
     if (hooks.signal.aborted) break
     hooks.progress(`suite ${suite.name}`)
-    const bench = suite.benchOf(timeMs)
-    await bench.run()
-    results.push(resultOf(suite, bench))
+    const folder = makeDataFolder(null, false)
+    try {
+      const bench = suite.benchOf(timeMs, folder.dir)
+      await bench.run()
+      results.push(resultOf(suite, bench))
+    } finally {
+      folder.remove()
+    }
   }
   const partial = hooks.signal.aborted
   return { schema: 'xpaxos-suites/1', suites: results, partial }
