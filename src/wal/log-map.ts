@@ -12,8 +12,15 @@
  * seals the run.
  */
 import { assert } from '../base/assert.ts'
+import { ENVELOPE_SIZE_BYTES } from '../codec/record.ts'
 import type { LogIndex } from '../core/ids.ts'
 import type { WalRecord } from '../core/records.ts'
+import {
+  type InstanceMap,
+  createInstanceMap,
+  forgetInstances,
+  noteInstance,
+} from './instance-map.ts'
 
 export const RUN_SIZE_MAX_BYTES = 2 ** 20
 
@@ -42,9 +49,16 @@ export interface LogMap {
   valid: Run[]
   pending: Run[]
   readonly segments: SegmentSpan[]
+  /** The values of Basic Paxos, which has no runs. */
+  readonly instances: InstanceMap
 }
 
-export const createLogMap = (): LogMap => ({ valid: [], pending: [], segments: [] })
+export const createLogMap = (): LogMap => ({
+  valid: [],
+  pending: [],
+  segments: [],
+  instances: createInstanceMap(),
+})
 
 export function beginSegment(
   map: LogMap,
@@ -73,8 +87,12 @@ export function mapRecord(map: LogMap, record: WalRecord, offset: number, sizeBy
       return commit(map, record.syncPoint)
     case 'instance-promised':
     case 'instance-accepted':
-    case 'instance-chosen':
-      return void (span.instanceMax = Math.max(span.instanceMax, record.instance))
+    case 'instance-chosen': {
+      const frameSizeBytes = sizeBytes - ENVELOPE_SIZE_BYTES
+      noteInstance(map.instances, record, span.segment, offset, frameSizeBytes)
+      span.instanceMax = Math.max(span.instanceMax, record.instance)
+      return
+    }
     case 'promised':
   }
 }
@@ -167,4 +185,5 @@ export function forget(map: LogMap, segment: number): void {
     0,
     segments.findIndex((span) => span.segment === segment),
   )
+  forgetInstances(map.instances, segment)
 }

@@ -15,8 +15,14 @@ import {
   createFrameHeader,
   readFrameHeader,
 } from '../codec/frame.ts'
-import { ENVELOPE_SEGMENT, ENVELOPE_SIZE_BYTES, decodeEnvelope } from '../codec/record.ts'
+import {
+  ENVELOPE_SEGMENT,
+  ENVELOPE_SIZE_BYTES,
+  chainStep,
+  decodeEnvelope,
+} from '../codec/record.ts'
 import type { LogIndex } from '../core/ids.ts'
+import type { InstancePlace } from './instance-map.ts'
 import { type Run, find } from './log-map.ts'
 import { type Envelope, type ReadFrame, envelopeAt, foundAt } from './scan.ts'
 import type { Segment } from './segment.ts'
@@ -31,7 +37,7 @@ export type { ReadFrame } from './scan.ts'
 export interface FramesRead {
   /** Bytes in `into` that are frames. */
   sizeBytes: number
-  /** Consecutive; `offset` counts in `into`. */
+  /** Consecutive; `offset` counts in `into`. Those of Basic Paxos carry no index: see readFrames. */
   readonly frames: ReadFrame[]
 }
 
@@ -51,7 +57,9 @@ interface Reading {
 }
 
 /**
- * Copies consecutive frames, from the one that begins at `from`, without their envelopes.
+ * Copies consecutive frames, from the one that begins at `from`, without their envelopes. In a log
+ * of Basic Paxos an index is an instance: the frames are the last ones written for `from`,
+ * `from + 1`, ... up to the first instance without one; the i-th is the value of `from + i`.
  *
  * @param sizeBytesMax the result stops before it, but holds at least one frame; `into` must hold that
  * @returns empty when `from` is trimmed, above the log, or its frame reaches above `through`
@@ -73,11 +81,45 @@ export function readFrames(
   const header = createFrameHeader()
   const limit = sizeBytesMax
   const reading = { disk, into, view, header, through, limit, next: from, skip: 0, result }
+  if (map.instances.size > 0) {
+    readInstances(reading, map.instances)
+    return result
+  }
   while (reading.next <= through) {
     const at = find(map, reading.next)
     if (at < 0 || !readRun(reading, map.valid[at]!, through)) break
   }
   return result
+}
+
+function readInstances(reading: Reading, instances: ReadonlyMap<LogIndex, InstancePlace>): void {
+  const { into, result } = reading
+  const { frames } = result
+  while (reading.next <= reading.through && frames.length < FRAMES_READ_MAX) {
+    const place = instances.get(reading.next)
+    if (place === undefined) return
+    const end = result.sizeBytes + place.frameSizeBytes
+    if (frames.length > 0 && end > Math.min(into.length, reading.limit)) return
+    assert(end <= into.length, 'a buffer for reading holds a frame')
+    readInstance(reading, place, end)
+    reading.next = (reading.next + 1) as LogIndex
+  }
+}
+
+/** Reads the frame of `next` to the end of the result; its record must be whole and its own. */
+function readInstance(reading: Reading, place: InstancePlace, end: number): void {
+  const { disk, into, view, header, result } = reading
+  const at = result.sizeBytes
+  const segment = segmentOf(disk, place.segment)
+  const { record, digest } = readEnvelope(disk, segment, place.offset)
+  if (!('instance' in record) || record.instance !== reading.next) damaged(segment, place.offset)
+  const from = place.offset + ENVELOPE_SIZE_BYTES
+  const read = disk.storage.pread(segment.file, into.subarray(at, end), from)
+  if (read < end - at || checkFrame(into, view, at, end, header) !== 'ok') damaged(segment, from)
+  if (chainStep(0, header.headerCrc) !== digest) damaged(segment, from)
+  assert(at + header.sizeBytes === end, 'a record of an instance holds one frame')
+  result.frames.push(foundAt(header, at))
+  result.sizeBytes = end
 }
 
 /** True when the run was read to its end and there is room for more. */
