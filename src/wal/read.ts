@@ -37,7 +37,7 @@ export type { ReadFrame } from './scan.ts'
 export interface FramesRead {
   /** Bytes in `into` that are frames. */
   sizeBytes: number
-  /** Consecutive; `offset` counts in `into`. Those of Basic Paxos carry no index: see readFrames. */
+  /** Consecutive; `offset` counts in `into`. A frame of Basic Paxos carries no index itself. */
   readonly frames: ReadFrame[]
 }
 
@@ -61,7 +61,7 @@ interface Reading {
  * of Basic Paxos an index is an instance: the frames are the last ones written for `from`,
  * `from + 1`, ... up to the first instance without one; the i-th is the value of `from + i`.
  *
- * @param sizeBytesMax the result stops before it, but holds at least one frame; `into` must hold that
+ * @param sizeBytesMax the result stops before it, but has one frame at least; `into` must hold that
  * @returns empty when `from` is trimmed, above the log, or its frame reaches above `through`
  * @throws ReplicaError E_WAL_CORRUPT for damage; AssertionError when no frame begins at `from`
  */
