@@ -292,12 +292,26 @@ test('a late promiser with a longer tail of the adopted ballot loses exactly tha
   converge(cluster)
 })
 
+test('a tail of an older ballot than the adopted one is replaced from the floor on', () => {
+  const { cluster, stale, leader } = deadSuffix()
+  // A third ballot adopts what the second chose; node 1 still holds the tail of the first.
+  crash(cluster, leader)
+  restart(cluster, leader)
+  leaderIn(cluster)
+  restart(cluster, stale)
+  runFor(cluster, 4 * T)
+  expect(stale.disk.written.contents).toEqual(cluster.oracle.chosen)
+  converge(cluster)
+})
+
 /** Node 2 holds, node 1 made and node 3 lacks entries that are chosen; 3 will stand next. */
 function fetchAhead(): { cluster: Cluster; candidate: Node } {
   const cluster = lab(voters(1, 1, 9), { batchBytesMax: 1_024 })
   const candidate = at(cluster, 3)
+  leaderIn(cluster) // a first formation needs all three
   isolate(cluster, candidate)
-  const old = leaderIn(cluster)
+  runFor(cluster, 4 * T)
+  const old = [at(cluster, 1), at(cluster, 2)].find(({ leading }) => leading !== null)!
   submit(
     cluster,
     old,
@@ -526,4 +540,15 @@ test('one deaf direction of a link neither storms nor stops the group', () => {
   block(cluster, leader, at(cluster, 2))
   expect(progressWithin(cluster, 8 * T)).toBeGreaterThanOrEqual(0)
   stillRules(cluster)
+})
+
+test('a first formation waits for every initial voter, a later one for a quorum', () => {
+  const cluster = lab(voters(9, 1, 1))
+  isolate(cluster, at(cluster, 3))
+  runFor(cluster, 20 * T)
+  expect(leaderOf(cluster)).toBeUndefined()
+  mendAll(cluster)
+  const leader = leaderIn(cluster)
+  crash(cluster, leader, Infinity)
+  expect(leaderIn(cluster)).not.toBe(leader)
 })

@@ -189,8 +189,14 @@ function mayStand(state: State): boolean {
     if (isBackedOff && peer.electable) return false // there is another to go first
     heard += 1
   }
-  return heard >= state.quorum
+  return heard >= (state.promised === NO_BALLOT ? voterCount(state) : state.quorum)
 }
+
+/**
+ * A first formation needs every initial voter (R39): two nodes of three could otherwise form a
+ * cluster while the third, with a blank disk, later forms another with one of them wiped.
+ */
+const voterCount = (state: State): number => state.matchedScratch.length
 
 /** One small message a round to a voter without a stream; a stuck stream starts again. */
 function probe(state: State, effects: Effects): void {
