@@ -102,7 +102,7 @@ test('all nodes log and apply what a writer wrote', async () => {
   for (const scan of scans) expect(scan).toEqual(scans[0])
 })
 
-test('a client that fills entries in place is told what it folds itself; loggers keep no state', async () => {
+test('a client that fills entries in place folds what all apply; loggers apply none', async () => {
   const nodes = [{ id: 1 }, { id: 2 }, { id: 3, role: 'logger' as const }]
   const cluster = await open({ nodes })
   const client = await reserveEntries(cluster.nodes[0]!, ENTRIES)

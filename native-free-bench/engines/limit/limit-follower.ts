@@ -14,6 +14,7 @@ import type { Inbox } from '../../../src/net/inbox.ts'
 import {
   AT_PAYLOAD_END,
   AT_PAYLOAD_OFFSET,
+  LINK_DOWN,
   LINK_KIND_MIN,
   type PeerLink,
 } from '../../../src/net/link.ts'
@@ -31,6 +32,8 @@ import {
 import { Parts } from './parts.ts'
 
 const EVENTS_MAX = 1_024
+/** A follower that is to close waits for what the leader has still on its way. */
+const QUIET_MS = 200
 /** The leader's inbox follows the node's own log among its rings. */
 const RING = 1
 
@@ -54,9 +57,14 @@ export function createLimitFollower(wiring: FollowerWiring): LimitEnd {
   let answered = 0
   let appliedLsn = 0
   let applied = 0
+  let isLinked = true
+  let heardAtMs = 0
 
   const onCell = (words: Float64Array, base: number): number => {
-    if (words[base]! >= LINK_KIND_MIN) return 1
+    if (words[base]! >= LINK_KIND_MIN) {
+      isLinked = words[base] !== LINK_DOWN
+      return 1
+    }
     const accept = xpaxosCodec.decode(words, base)
     if (accept.kind !== 'accept') return 1
     last = accept.through
@@ -107,7 +115,9 @@ export function createLimitFollower(wiring: FollowerWiring): LimitEnd {
   const doWork = (): number => {
     const heard = hearOwn()
     answer()
-    const work = heard + drain(inbox.cells, EVENTS_MAX, onCell)
+    const received = drain(inbox.cells, EVENTS_MAX, onCell)
+    const work = heard + received
+    if (received > 0) heardAtMs = performance.now()
     if (heard > 0) {
       const part = parts.dropThrough(own.toApply === null ? durableLsn : appliedLsn)
       if (part !== null) release(inbox.log, part.end)
@@ -133,6 +143,7 @@ export function createLimitFollower(wiring: FollowerWiring): LimitEnd {
       return parts.nextLsn - 1
     },
     get isSettled() {
+      if (isLinked && performance.now() - heardAtMs < QUIET_MS) return false
       return durable === last && (own.toApply === null || applied === last)
     },
   }
