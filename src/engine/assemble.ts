@@ -30,7 +30,7 @@ import type { Stage } from '../stages/stage.ts'
 import { createWalStage } from '../stages/wal-stage.ts'
 import type { Wal } from '../wal/wal.ts'
 import { type Recovery, openNodeWal } from './data-dir.ts'
-import type { NodeSpec } from './node-spec.ts'
+import { type NodeSpec, clientIdBaseOf, isOwnClient } from './node-spec.ts'
 import { openStateMachine } from './state-machine-of.ts'
 import {
   APPLIED_COUNTERS,
@@ -322,6 +322,7 @@ function basicPaxosOf({ spec }: Parts, { basic }: Recovery) {
       inflightInstancesMax: tuning.inflightInstancesMax,
       retryMs: Math.max(1, Math.floor(tuning.heartbeatMs / 5)),
       takeoverMs: tuning.electionTimeoutMs,
+      resendMsMin: 4 * tuning.electionTimeoutMs,
       seed: tuning.seed,
     },
     basic!,
@@ -359,12 +360,14 @@ function driveCore<Message>(
 }
 
 function applyStage(parts: Parts, stateMachine: StateMachine, check: ApplyCheck): Stage {
-  const { memory, logRings, bellOf, counters } = parts
+  const { memory, logRings, bellOf, counters, spec } = parts
+  const clientIdBase = clientIdBaseOf(spec)
   const block = counters('apply')
   const applied = openCounters(APPLIED_COUNTERS, memory.applied)
   return createApplyStage({
     stateMachine,
     check,
+    isOwnClient: (id) => isOwnClient(id, clientIdBase),
     logRings,
     orders: openCellRing(memory.applyOrders),
     toDecide: outPort(openCellRing(memory.applyEvents), bellOf('decide')),

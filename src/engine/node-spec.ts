@@ -67,3 +67,12 @@ export interface NodeSpec {
   /** Drawn when the process starts; tells a restarted process from an old one. */
   readonly nonce: number
 }
+
+/** Client ids of one run of a node: 2^21 from here on, apart from those of any other run. */
+export const clientIdBaseOf = ({ nonce }: NodeSpec): number =>
+  (nonce % 2 ** 31) * CLIENT_IDS_A_RUN + 1
+
+export const isOwnClient = (clientId: number, base: number): boolean =>
+  clientId >= base && clientId < base + CLIENT_IDS_A_RUN
+
+const CLIENT_IDS_A_RUN = 2 ** 21

@@ -16,7 +16,7 @@ import { type CallerLoop, startCallerLoop } from './caller-loop.ts'
 import { type Proposed, type Writer, createClientSide } from './client.ts'
 import { type NodeOptions, specOf } from './config.ts'
 import { startHost } from './host.ts'
-import type { NodeSpec } from './node-spec.ts'
+import { type NodeSpec, clientIdBaseOf } from './node-spec.ts'
 import {
   APPLIED_COUNTERS,
   type NodeMemory,
@@ -135,7 +135,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     replies: openCellRing(memory.replies),
     replyBytes: openLogRing(memory.replyBytes),
     durability: spec.durability,
-    clientIdBase: (spec.nonce % 2 ** 31) * 2 ** 21 + 1,
+    clientIdBase: clientIdBaseOf(spec),
     payloadSizeBytesMax: tuning.batchBytesMax - 1_024,
     completesOnApply: spec.engine === 'basic-paxos',
   })

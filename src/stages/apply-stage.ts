@@ -12,6 +12,7 @@
 import type { ApplyBatch, StateMachine } from '../base/state-machine.ts'
 import { ReplicaError } from '../base/errors.ts'
 import {
+  FRAME_KIND,
   type FrameHeader,
   createFrameHeader,
   enterFrame,
@@ -33,6 +34,8 @@ const REPLIES_SIZE_MAX_BYTES = 1024 * 1024
 export interface ApplyWiring {
   readonly stateMachine: StateMachine
   readonly check: ApplyCheck
+  /** Whether this node proposed the client's entries; they may come back from the WAL. */
+  readonly isOwnClient: (clientId: number) => boolean
   readonly logRings: readonly LogRing[]
   readonly orders: CellRing
   readonly toDecide: OutPort
@@ -57,7 +60,7 @@ export function createApplyStage(wiring: ApplyWiring): Stage {
     const log = logRings[words[base + cell.AT_RING]!]!
     const offset = words[base + cell.AT_OFFSET]!
     const limit = offset + words[base + cell.AT_SIZE]!
-    const isOwn = words[base + 6] === 1 && toClient !== null
+    const answersAll = words[base + 6] === 1
     const start = words[base + 1]!
     let first = start
     let frames = 0
@@ -65,7 +68,8 @@ export function createApplyStage(wiring: ApplyWiring): Stage {
       const check = readFrameHeader(log.bytes, log.view, at, limit, header)
       assert(check === 'ok', 'a frame in a ring was verified before it was ordered')
       noteFrame(wiring.check, log.bytes, at, header)
-      const replies: Reply[] | null = isOwn ? [] : null
+      const isOwn = answersAll || wiring.isOwnClient(header.clientId)
+      const replies: Reply[] | null = isOwn && toClient !== null ? [] : null
       applyFrame(log, at, first, replies)
       if (replies !== null) pending.push(answerOf(header, first, replies))
       first += header.count
@@ -79,6 +83,7 @@ export function createApplyStage(wiring: ApplyWiring): Stage {
   }
   const applyFrame = (log: LogRing, at: number, first: number, replies: Reply[] | null): void => {
     batch.enter(log, at, first, header, replies)
+    if (header.kind !== FRAME_KIND.entries) return // of the protocol: takes indexes, says nothing
     try {
       stateMachine.apply(batch)
     } catch (cause) {
