@@ -12,9 +12,14 @@ import { type FrameHeader, bodyCrcAt } from '../codec/frame.ts'
 export interface ClientCheck {
   /** Next sequence to come; all below it were applied. */
   next: number
-  /** Sum modulo 2^32 of one term a frame, so that order does not matter. */
+  /** Over the frames below `next`: the sum modulo 2^32 of one term a frame. */
   fold: number
-  readonly ahead: Map<number, number> // sequence -> count
+  readonly ahead: Map<number, Ahead> // by sequence
+}
+
+interface Ahead {
+  readonly count: number
+  readonly term: number
 }
 
 export interface ApplyCheck {
@@ -54,21 +59,21 @@ export function noteFrame(
   if (clientId === 0) return
   let client = check.clients.get(clientId)
   if (client === undefined) check.clients.set(clientId, (client = createClientCheck()))
-  client.fold = foldFrame(client.fold, bodyCrcAt(bytes, offset, header), clientSequence)
-  if (clientSequence === client.next) client.next += count
-  else if (clientSequence < client.next || client.ahead.has(clientSequence)) {
+  const term = foldTerm(bodyCrcAt(bytes, offset, header), clientSequence)
+  if (clientSequence < client.next || client.ahead.has(clientSequence)) {
     check.duplicates += count
-  } else {
-    if (check.ordered) check.gaps += 1
-    client.ahead.set(clientSequence, count)
+    return
   }
-  if (client.ahead.size > 0) closeGap(client)
+  if (clientSequence > client.next && check.ordered) check.gaps += 1
+  client.ahead.set(clientSequence, { count, term })
+  closeGap(client)
 }
 
 function closeGap(client: ClientCheck): void {
-  for (let count = client.ahead.get(client.next); count !== undefined;) {
+  for (let next = client.ahead.get(client.next); next !== undefined;) {
     client.ahead.delete(client.next)
-    client.next += count
-    count = client.ahead.get(client.next)
+    client.fold = (client.fold + next.term) >>> 0
+    client.next += next.count
+    next = client.ahead.get(client.next)
   }
 }

@@ -48,7 +48,7 @@ import {
 
 const STATUS_MS = 50
 const STATUS_IDLE_MS = 1000
-const GAP_MS_MIN = 50
+const START_PATIENCE = 10
 
 export function createBasicPaxos(
   config: BasicPaxosConfig,
@@ -160,6 +160,7 @@ function onLink(state: State, effects: Effects, id: NodeId, up: boolean): void {
   if (peer === undefined) return
   if (peer.up && !up) peer.downSince = state.now
   peer.up = up
+  peer.wasUp ||= up
   if (up) send(effects, peer, { kind: 'basic-status', known: state.chosenThrough })
   peer.toldKnown = state.chosenThrough
 }
@@ -186,7 +187,7 @@ function onTick(state: State, effects: Effects, now: number): void {
 
 /** Without progress for so long, something is missing; slow disks alone make it longer. */
 const gapMsOf = (state: State): number =>
-  Math.max(GAP_MS_MIN, 2 * state.config.retryMs, 4 * state.latencyMs)
+  Math.max(state.resendMsMin, 2 * state.config.retryMs, 4 * state.latencyMs)
 
 /** `known` for those who have not heard it otherwise. */
 function tellStatus(state: State, effects: Effects): void {
@@ -224,7 +225,10 @@ function checkProposers(state: State, effects: Effects): void {
 
 function isLive(state: State, id: NodeId): boolean {
   const peer = peerOf(state, id)
-  return peer === undefined || peer.up || state.now - peer.downSince < state.takeoverMs
+  if (peer === undefined || peer.up) return true
+  // A cluster that is only just being started gets more patience than one that lost a node.
+  const patience = peer.wasUp ? 1 : START_PATIENCE
+  return state.now - peer.downSince < patience * state.takeoverMs
 }
 
 type MutableView = { -readonly [Field in keyof CoreView]: CoreView[Field] }

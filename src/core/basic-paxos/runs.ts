@@ -12,7 +12,6 @@ import { type Ballot, NO_BALLOT, ballotOf, ballotRound } from '../ids.ts'
 import { heapPopDue, heapPush, put } from './queue.ts'
 import { type Instance, type Run, type State, maxOf, randomBelow, release } from './state.ts'
 
-const RESEND_MS_MIN = 50
 /** An acceptor that was away may hold a value after all: gaps are tried again, ever more seldom. */
 const ABANDON_MS = 1000
 const DOUBLINGS_MAX = 6
@@ -65,7 +64,7 @@ export function dropBest(state: State, at: Instance, run: Run): void {
 }
 
 export function scheduleResend(state: State, run: Run): void {
-  const base = Math.max(RESEND_MS_MIN, 4 * state.config.retryMs, 4 * state.latencyMs)
+  const base = Math.max(state.resendMsMin, 4 * state.config.retryMs, 4 * state.latencyMs)
   schedule(state, run, base * 2 ** Math.min(run.resends, DOUBLINGS_MAX))
 }
 

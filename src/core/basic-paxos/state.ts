@@ -29,6 +29,8 @@ export interface BasicPaxosConfig {
   readonly retryMs: number
   /** How long a proposer's link is down before the next voter stands in; default 500. */
   readonly takeoverMs?: number
+  /** Before anything is sent again at the earliest; default 50. Links in session lose nothing. */
+  readonly resendMsMin?: number
   readonly seed: number
 }
 
@@ -84,6 +86,7 @@ export interface Peer {
   /** Its bit in Run.answered. */
   readonly bit: number
   up: boolean
+  wasUp: boolean
   downSince: number
   known: LogIndex
   /** The `known` it was last told. */
@@ -109,6 +112,7 @@ export interface State {
   readonly selfBit: number
   readonly quorum: number
   readonly takeoverMs: number
+  readonly resendMsMin: number
   readonly peers: Peer[]
   now: number
   hasTicked: boolean
@@ -170,6 +174,7 @@ export type Effects = Effect<BasicPaxosMessage>[]
 
 export const NO_FRAMES: readonly FrameRef[] = []
 const TAKEOVER_MS = 500
+const RESEND_MS_MIN = 50
 const MEMBERS_MAX = 31 // one bit each
 
 export function createState(config: BasicPaxosConfig, recovered: BasicPaxosRecovered): State {
@@ -187,6 +192,7 @@ export function createState(config: BasicPaxosConfig, recovered: BasicPaxosRecov
     selfBit: 1 << place,
     quorum: (voters.length >> 1) + 1,
     takeoverMs: config.takeoverMs ?? TAKEOVER_MS,
+    resendMsMin: config.resendMsMin ?? RESEND_MS_MIN,
     peers: config.members.map(createPeer).filter((peer) => peer.id !== config.self),
     now: 0,
     hasTicked: false,
@@ -248,6 +254,7 @@ const createPeer = ({ id, role }: Member, place: number): Peer => ({
   role,
   bit: 1 << place,
   up: false,
+  wasUp: false,
   downSince: 0,
   known: NO_INDEX,
   toldKnown: NO_INDEX,
