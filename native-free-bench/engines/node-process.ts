@@ -51,11 +51,9 @@ process.on('message', ({ id, command }: { id: number; command: Command }) => {
     },
     (error: unknown) => {
       const reason = error instanceof Error ? error.message : String(error)
-      const failure =
-        error instanceof ReplicaError
-          ? error
-          : new ReplicaError('E_STAGE_FAILED', reason, { stage: 'process', reason })
-      process.send!({ id, answer: { kind: 'failed', error: toRecord(failure) } })
+      const unexpected = new ReplicaError('E_STAGE_FAILED', reason, { stage: 'process', reason })
+      const record = toRecord(error instanceof ReplicaError ? (error as ReplicaError) : unexpected)
+      process.send!({ id, answer: { kind: 'failed', error: record } })
     },
   )
 })

@@ -9,22 +9,15 @@
  * replies go out only for entries that this node's own client proposed. Blocking or caller's
  * thread; never touches frames that were not ordered.
  */
-import type { ApplyBatch, StateMachine } from '../base/state-machine.ts'
+import type { StateMachine } from '../base/state-machine.ts'
 import { ReplicaError } from '../base/errors.ts'
-import {
-  FRAME_KIND,
-  type FrameHeader,
-  createFrameHeader,
-  enterFrame,
-  nextEntry,
-  openFrameCursor,
-  readFrameHeader,
-} from '../codec/frame.ts'
+import { FRAME_KIND, type FrameHeader, createFrameHeader, readFrameHeader } from '../codec/frame.ts'
 import { assert } from '../base/assert.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
 import { type LogRing, publish, tryClaim } from '../ring/log-ring.ts'
 import { type ApplyCheck, noteFrame } from './apply-check.ts'
 import * as cell from './cells.ts'
+import { type Reply, createFrameBatch } from './frame-batch.ts'
 import { type OutPort, claim, drain, flush } from './port.ts'
 import type { Stage } from './stage.ts'
 
@@ -44,16 +37,10 @@ export interface ApplyWiring {
   readonly onApplied: (through: number, frames: number, entries: number) => void
 }
 
-/** Replies of one frame, as the state machine gave them. */
-interface Reply {
-  readonly place: number
-  readonly bytes: Uint8Array
-}
-
 export function createApplyStage(wiring: ApplyWiring): Stage {
   const { logRings, orders, toDecide, toClient, stateMachine } = wiring
   const header = createFrameHeader()
-  const batch = createBatch()
+  const batch = createFrameBatch()
   const pending: Answer[] = []
 
   const onOrder = (words: Float64Array, base: number): number => {
@@ -185,56 +172,4 @@ function writeReplies(
     at += replySizeOf(bytes.length)
   }
   return publish(ring, place.sizeBytes)
-}
-
-interface FrameBatch extends ApplyBatch {
-  enter(log: LogRing, at: number, first: number, header: FrameHeader, replies: Reply[] | null): void
-}
-
-/** One batch object for all frames: the state machine sees it only during its call. */
-function createBatch(): FrameBatch {
-  const cursor = openFrameCursor(new DataView(new ArrayBuffer(0)))
-  const state = { at: 0, place: -1, header: createFrameHeader() }
-  let replies: Reply[] | null = null
-  const batch = {
-    first: 0,
-    count: 0,
-    bytes: new Uint8Array(0) as Uint8Array,
-    offset: 0,
-    size: 0,
-    enter(log: LogRing, at: number, first: number, header: FrameHeader, out: Reply[] | null) {
-      batch.first = first
-      batch.count = header.count
-      batch.bytes = log.bytes
-      replies = out
-      Object.assign(state.header, header)
-      state.at = at
-      rewind(log.view)
-    },
-    next(): boolean {
-      if (!nextEntry(cursor)) {
-        assert(cursor.problem === 'ok', 'the body of a frame is whole entries')
-        return false
-      }
-      state.place += 1
-      batch.offset = cursor.payloadOffset
-      batch.size = cursor.payloadSize
-      return true
-    },
-    payload(i: number): Uint8Array {
-      if (!(i >= 0 && i < batch.count))
-        throw new RangeError(`entry ${String(i)} of ${String(batch.count)}`)
-      if (i < state.place) rewind(cursor.view)
-      while (state.place < i && batch.next());
-      return batch.bytes.subarray(batch.offset, batch.offset + batch.size)
-    },
-    reply(i: number, bytes: Uint8Array): void {
-      replies?.push({ place: batch.first + i, bytes: bytes.slice() })
-    },
-  }
-  const rewind = (view: DataView): void => {
-    state.place = -1
-    enterFrame(cursor, view, state.at, state.header)
-  }
-  return batch
 }

@@ -1,0 +1,99 @@
+/**
+ * What the state machine sees of a frame: one batch object for all frames of an apply stage, moved
+ * from frame to frame, so that nothing is made for an entry. Its walk reads 32-bit words in place;
+ * the frame's checksum was verified when it was received, its entries are checked here.
+ *
+ * Invariant: an entry that reaches beyond its frame is an assertion, not a read of other bytes.
+ */
+import { assert } from '../base/assert.ts'
+import type { ApplyBatch } from '../base/state-machine.ts'
+import { FRAME_FLAG_SESSIONS, FRAME_HEADER_SIZE_BYTES, type FrameHeader } from '../codec/frame.ts'
+import type { LogRing } from '../ring/log-ring.ts'
+
+/** Replies of one frame, as the state machine gave them; `place` is the entry's log index. */
+export interface Reply {
+  readonly place: number
+  readonly bytes: Uint8Array
+}
+
+export interface FrameBatch extends ApplyBatch {
+  /** Moves to the frame at byte `offset` of the ring; replies go to `replies` if that is given. */
+  enter(
+    log: LogRing,
+    offset: number,
+    first: number,
+    header: Readonly<FrameHeader>,
+    replies: Reply[] | null,
+  ): void
+}
+
+const SESSION_SIZE_BYTES = 16
+const LENGTH_SIZE_BYTES = 4
+
+export function createFrameBatch(): FrameBatch {
+  let words = new Int32Array(0)
+  let replies: Reply[] | null = null
+  let body = 0
+  let end = 0
+  let skip = 0
+  let at = 0
+  let left = 0
+  const batch = {
+    first: 0,
+    count: 0,
+    bytes: new Uint8Array(0) as Uint8Array,
+    offset: 0,
+    size: 0,
+    enter(
+      log: LogRing,
+      offset: number,
+      first: number,
+      header: Readonly<FrameHeader>,
+      out: Reply[] | null,
+    ): void {
+      batch.first = first
+      batch.count = header.count
+      batch.bytes = log.bytes
+      words = log.words as Int32Array<ArrayBuffer>
+      replies = out
+      skip = (header.flags & FRAME_FLAG_SESSIONS) === 0 ? 0 : SESSION_SIZE_BYTES
+      body = offset + FRAME_HEADER_SIZE_BYTES
+      end = body + header.bodySizeBytes
+      rewind()
+    },
+    next(): boolean {
+      if (left === 0) {
+        assert(at === end, 'the body of a frame is whole entries')
+        return false
+      }
+      const lengthAt = at + skip
+      const size = words[lengthAt >> 2]!
+      const payloadAt = lengthAt + LENGTH_SIZE_BYTES
+      const next = payloadAt + ((size + 3) & -4)
+      assert(size >= 0 && next <= end, 'an entry lies within its frame')
+      batch.offset = payloadAt
+      batch.size = size
+      at = next
+      left -= 1
+      return true
+    },
+    payload(i: number): Uint8Array {
+      if (!(i >= 0 && i < batch.count)) {
+        throw new RangeError(`entry ${String(i)} of ${String(batch.count)}`)
+      }
+      if (i < placeOf()) rewind()
+      while (placeOf() < i && batch.next());
+      return batch.bytes.subarray(batch.offset, batch.offset + batch.size)
+    },
+    reply(i: number, bytes: Uint8Array): void {
+      replies?.push({ place: batch.first + i, bytes: bytes.slice() })
+    },
+  }
+  /** Place of the entry that `offset` and `size` describe; -1 before the first. */
+  const placeOf = (): number => batch.count - left - 1
+  const rewind = (): void => {
+    at = body
+    left = batch.count
+  }
+  return batch
+}
