@@ -1,6 +1,7 @@
 /**
- * One trial: open a cluster, load it through warm-up and measurement, kill what is to be killed, let
- * it converge, close it, read the logs again, judge. Everything a result says was measured here.
+ * One trial: open a cluster, load it through warm-up and measurement, kill what is to be killed,
+ * let it converge, close it, read the logs again, judge. Everything a result says was measured
+ * here.
  */
 import { ReplicaError } from '../src/base/errors.ts'
 import { makeDataFolder } from './engines/data-folder.ts'

@@ -1,7 +1,7 @@
 /**
  * The load generator: runs beside one node's ingest stage, on its thread, in whatever process that
- * is. Closed loop keeps so many entries outstanding; open loop offers a rate and counts latency from
- * the intended start, so that a stall is charged to every entry it delayed.
+ * is. Closed loop keeps so many entries outstanding; open loop offers a rate and counts latency
+ * from the intended start, so that a stall is charged to every entry it delayed.
  *
  * Entries are written in place into the node's log ring (`--api writer`) or proposed one promise
  * each (`--api propose`). One clock reading and one record a chunk, nothing per entry.
@@ -304,7 +304,9 @@ function writeChunk(
   return true
 }
 
-/** Every payload byte is written; its words differ by sequence, so that no two entries are equal. */
+/**
+ * Every payload byte is written; its words differ by sequence, so that no two entries are equal.
+ */
 function fillEntries(
   words: Int32Array,
   from: number,

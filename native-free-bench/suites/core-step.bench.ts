@@ -3,7 +3,8 @@
  *           3, 5 and 7 voters?
  * Unit:     ns per batch: one submitted input, one durable, one accepted from each follower.
  * Control:  a tick that changes nothing.
- * Excludes: cells, rings and threads (suites/ring-hop.bench.ts), payload bytes (the core sees none).
+ * Excludes: cells, rings and threads (suites/ring-hop.bench.ts), payload bytes (the core sees
+ * none).
  */
 import { Bench } from 'tinybench'
 import type { Core, Effect, Input, Member } from '../../src/core/engine.ts'

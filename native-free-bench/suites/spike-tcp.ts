@@ -6,7 +6,7 @@
  * the log is synced: on its own thread, the event loop told by Atomics.waitAsync (async) or polling
  * (spin), or on the event loop itself (inline).
  *
- *     ring    | frame | frame | ... | frame up to the ring's end |     the same offsets in all nodes
+ *     ring    | frame | frame | ... | frame up to the ring's end |   same offsets in all nodes
  *     ack     | i32 durable | i32 parsed |        in units of 64 B, as all counters
  */
 import { fork } from 'node:child_process'

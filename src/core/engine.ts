@@ -1,11 +1,12 @@
 /**
  * The seam between a pure protocol core and the stage that drives it: inputs in, effects out.
- * Both engines (core/xpaxos, core/basic-paxos) have this shape; the decide stage and the simulator run
- * either. A core has no clock, chance, I/O, thread or payload byte; it may keep FrameRefs.
+ * Both engines (core/xpaxos, core/basic-paxos) have this shape; the decide stage and the simulator
+ * run either. A core has no clock, chance, I/O, thread or payload byte; it may keep FrameRefs.
  *
  * Contract of the driver:
  * - effects are carried out in order; `append` effects reach the WAL in LSN order;
- * - `durable` is told in LSN order, may skip values, and never comes before the sync that covers it;
+ * - `durable` is told in LSN order, may skip values, and never comes before the sync that covers
+ *   it;
  * - messages may be lost, repeated and reordered across link sessions; a core must survive that;
  * - frames of a message or read that the core puts in no effect and does not mark `kept` are free;
  * - an `append` or `send` effect carries frames that lie in one contiguous range of one ring; an

@@ -1,7 +1,7 @@
 /**
  * What a node writes to its WAL, as data. One record = one envelope cell (codec/record.ts),
- * followed by frames where noted. The order of records is the order of LSNs; the state of a node is the fold
- * of its records (wal/fold.ts), so recovery and the running node cannot disagree.
+ * followed by frames where noted. The order of records is the order of LSNs; the state of a node is
+ * the fold of its records (wal/fold.ts), so recovery and the running node cannot disagree.
  */
 import type { Ballot, LogIndex } from './ids.ts'
 

@@ -4,8 +4,8 @@
  * a frame, never an entry. Belongs to the apply stage's thread.
  *
  * In a log (X-Paxos) a client's sequences arrive in order. Basic Paxos may choose a client's values
- * in another order after a conflict; then `ordered` is false, and a value ahead of its turn waits in
- * `ahead` until the gap closes. Either way a repeated entry is a duplicate and counted.
+ * in another order after a conflict; then `ordered` is false, and a value ahead of its turn waits
+ * in `ahead` until the gap closes. Either way a repeated entry is a duplicate and counted.
  */
 import { type FrameHeader, bodyCrcAt } from '../codec/frame.ts'
 

@@ -3,7 +3,8 @@
  * count of who works with which bytes, and is the only place that frees bytes of the log rings.
  * It sees descriptors, never payload bytes.
  *
- *     ingest, receive, wal, apply, fanout --[events]--> decide --[orders]--> wal, fanout, apply, ingest
+ *     ingest, receive, wal, apply, fanout --[events]--> decide
+ *     decide --[orders]--> wal, fanout, apply, ingest
  *
  * Invariants: inputs are taken one at a time and their effects are ordered before the next; ring
  * bytes are freed when the core keeps them no more and no stage holds them (R44, R45); while an
@@ -263,7 +264,8 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     const wal = flush(toWal)
     const fanout = flush(toFanout)
     const applied = flush(toApply)
-    if (toIngest !== null) flush(toIngest) // LEAD and UNLEAD may wait: a blocked caller stops nobody
+    // LEAD and UNLEAD may wait: a blocked caller stops nobody.
+    if (toIngest !== null) flush(toIngest)
     return wal && fanout && applied
   }
   return { name: 'decide', doWork, close: () => undefined }

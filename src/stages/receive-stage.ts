@@ -6,7 +6,8 @@
  *
  * Invariants: decide sees only frames whose header and body checksums are right; a message with a
  * bad frame is dropped whole and its link is reported broken; order within a link is kept. Neither
- * blocks nor sleeps, so it runs on either kind of thread; it must not free ring bytes (decide does).
+ * blocks nor sleeps, so it runs on either kind of thread; it must not free ring bytes (decide
+ * does).
  */
 import { type FrameHeader, checkFrame, createFrameHeader } from '../codec/frame.ts'
 import { available, cellBase, consume } from '../ring/cell-ring.ts'
@@ -19,7 +20,9 @@ import { type OutPort, claim, flush } from './port.ts'
 import type { Stage } from './stage.ts'
 
 const MESSAGES_MAX = 64
-/** Of one message: more than any core sends (FRAMES_READ_MAX of the WAL, FRAMES_MAX of the core). */
+/**
+ * Of one message: more than any core sends (FRAMES_READ_MAX of the WAL, FRAMES_MAX of the core).
+ */
 const FRAMES_MAX = 1_024
 
 export interface ReceiveLink {

@@ -82,8 +82,8 @@ export function openFold(start: FoldStart): Fold {
   assert(floor <= last, 'the floor is within the log')
   const marks = last > floor ? [{ through: last, chain: lastChain }] : []
   const sync = null
-  // prettier-ignore
-  return { promised, acceptedBallot, last, lastChain, floor, floorChain, lsn, metadataLsn, marks, sync }
+  const known = { promised, acceptedBallot, last, lastChain, floor, floorChain }
+  return { ...known, lsn, metadataLsn, marks, sync }
 }
 
 export function startOf(fold: Fold): FoldStart {
@@ -94,7 +94,9 @@ export function startOf(fold: Fold): FoldStart {
 /** All but plain entries: what envelopes name as the newest metadata. */
 export const isMetadata = ({ kind }: WalRecord): boolean => kind !== 'entries'
 
-/** Folds one record and the floor that its envelope carries; `frames` are empty where none follow. */
+/**
+ * Folds one record and the floor that its envelope carries; `frames` are empty where none follow.
+ */
 export function foldRecord(
   fold: Fold,
   record: WalRecord,
@@ -154,7 +156,9 @@ function extend(tail: Tail, marks: ChainMark[], frames: readonly FrameMark[]): v
   }
 }
 
-/** A higher promise voids a transaction of a lower ballot: its leader can not finish it any more. */
+/**
+ * A higher promise voids a transaction of a lower ballot: its leader can not finish it any more.
+ */
 function promise(fold: Fold, ballot: Ballot): void {
   if (ballot > fold.promised) fold.promised = ballot
   if (fold.sync !== null && fold.sync.ballot < ballot) fold.sync = null

@@ -1,7 +1,7 @@
 /**
- * Finds the log in the segment files and folds it; decides whether what ends it is a torn tail (cut)
- * or damage in synced data (refused). Read-only: openWal does what the result says. docs/wal.md
- * tells why each rule holds.
+ * Finds the log in the segment files and folds it; decides whether what ends it is a torn tail
+ * (cut) or damage in synced data (refused). Read-only: openWal does what the result says.
+ * docs/wal.md tells why each rule holds.
  *
  * Torn or rotten: every envelope, header and mark says how far the disk was synced when it was
  * written. If anything behind the end of the log, in whatever file, says that more than the log's
@@ -122,7 +122,9 @@ function startAmong(scan: Scan, numbers: readonly number[]): number {
   return 0
 }
 
-/** Only what is at or below the floor is ever trimmed: a log that starts above it has lost files. */
+/**
+ * Only what is at or below the floor is ever trimmed: a log that starts above it has lost files.
+ */
 function checkStart({ start, floorSaid, segments }: Scan): void {
   if (start !== null && start.last > floorSaid) corrupt(segments[0]!.path, 0)
 }

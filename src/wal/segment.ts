@@ -172,7 +172,7 @@ export function startNext(
     return { number, path, file: storage.create(path), sizeBytes, filled: 0, ready: false }
   }
   // Before a new header goes into the file its old names must be gone for good, or a crash shows an
-  // old segment's name over a new segment's bytes: fillNext syncs the directory, so `ready` says so.
+  // old segment's name over a new segment's bytes: fillNext syncs the directory, `ready` says so.
   storage.rename(sparePath(dir, spare), path)
   const file = storage.open(path, 'write')
   const filled = storage.sizeOf(file) === sizeBytes ? sizeBytes : 0

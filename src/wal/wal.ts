@@ -124,8 +124,8 @@ function makeRoom(wal: Wal, disk: Disk, sizeBytes: number): void {
 }
 
 /**
- * Makes everything that was appended durable: writes it with as few calls as possible, then one sync
- * a file.
+ * Makes everything that was appended durable: writes it with as few calls as possible, then one
+ * sync a file.
  * @returns the greatest durable LSN
  * @throws ReplicaError E_DISK: the WAL is dead then, since nobody knows what reached the disk
  */
@@ -154,7 +154,8 @@ function prepareIfUrgent(wal: Wal, disk: Disk, bytesFlushed: number): void {
 }
 
 /**
- * For when there is nothing else to do: one bounded step (a mebibyte) of preparing the next segment.
+ * For when there is nothing else to do: one bounded step (a mebibyte) of preparing the next
+ * segment.
  * @returns true when there was something to do
  */
 export function idle(wal: Wal): boolean {

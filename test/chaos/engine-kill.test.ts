@@ -1,6 +1,6 @@
 /**
- * Leaders are killed under load, round after round, each on fresh folders; survivors must hold every
- * entry that was acknowledged, each once, in equal states. Rounds: XPAXOS_ROUNDS, default 3.
+ * Leaders are killed under load, round after round, each on fresh folders; survivors must hold
+ * every entry that was acknowledged, each once, in equal states. Rounds: XPAXOS_ROUNDS, default 3.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

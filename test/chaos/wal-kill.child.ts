@@ -1,6 +1,7 @@
 /**
- * Appends to a WAL on real files until it is killed. Says on stdout what is durable, a line a group,
- * only after `flush` has returned: `lsn last promised`. What it writes follows from the LSN alone.
+ * Appends to a WAL on real files until it is killed. Says on stdout what is durable, a line a
+ * group, only after `flush` has returned: `lsn last promised`. What it writes follows from the LSN
+ * alone.
  */
 import { writeSync } from 'node:fs'
 import { type LogIndex, type Lsn, ballotOf, nodeId } from '../../src/core/ids.ts'

@@ -78,7 +78,7 @@ test('a process killed at any moment finds everything it reported as durable', a
   closeWal(wal)
 })
 
-test('a directory that a live process holds is refused, and free again once it was killed', async () => {
+test('a directory that a live process holds is refused, and free once it was killed', async () => {
   const dir = freshDir()
   const storage = openStorage()
   const options = { dir, identity: IDENTITY, segmentSizeBytes: SEGMENT_SIZE_BYTES }

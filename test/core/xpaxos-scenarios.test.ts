@@ -1,6 +1,6 @@
 /**
- * Named histories that once broke a protocol of this family, each played on real cores by the cluster
- * of test/support: the oracle judges every step, the end must converge.
+ * Named histories that once broke a protocol of this family, each played on real cores by the
+ * cluster of test/support: the oracle judges every step, the end must converge.
  */
 import { expect, test } from 'vitest'
 import type { Member, MemberRole } from '../../src/core/engine.ts'
@@ -221,7 +221,7 @@ function beforeLongSync(): { cluster: Cluster; follower: Node; syncs: () => numb
   return { cluster, follower, syncs: () => syncs }
 }
 
-test('the leader dies after the first chunk of an accept-sync: the follower stays what it was', () => {
+test('the leader dies after chunk 1 of an accept-sync: the follower stays what it was', () => {
   const { cluster, follower, syncs } = beforeLongSync()
   expect(syncs()).toBeGreaterThan(1)
   crash(cluster, at(cluster, 1))

@@ -1,6 +1,6 @@
 /**
- * The X-Paxos core in drawn clusters under drawn faults. XPAXOS_SEEDS=A..B runs those seeds instead;
- * a failing seed is printed and replays by itself.
+ * The X-Paxos core in drawn clusters under drawn faults. XPAXOS_SEEDS=A..B runs those seeds
+ * instead; a failing seed is printed and replays by itself.
  */
 import { test } from 'vitest'
 import { runSeed } from '../support/seed-run.ts'

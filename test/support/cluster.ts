@@ -1,11 +1,11 @@
 /**
- * A cluster of real cores on one virtual clock: simulated links, disks, rings and clients, all drawn
- * from one seed, judged by the oracle after every step. One priority queue of (time, sequence);
- * nothing here reads a real clock.
+ * A cluster of real cores on one virtual clock: simulated links, disks, rings and clients, all
+ * drawn from one seed, judged by the oracle after every step. One priority queue of (time,
+ * sequence); nothing here reads a real clock.
  *
- * What is modelled: link sessions (ordered, or lossy and unordered when asked), a WAL with a durable
- * prefix, ring space that is poisoned as soon as the core lets go of it, reads that answer later,
- * apply that lags, pauses during which a node's input piles up.
+ * What is modelled: link sessions (ordered, or lossy and unordered when asked), a WAL with a
+ * durable prefix, ring space that is poisoned as soon as the core lets go of it, reads that answer
+ * later, apply that lags, pauses during which a node's input piles up.
  */
 import type { Core, Effect, Input, Member } from '../../src/core/engine.ts'
 import type { Ballot, LogIndex, Lsn, NodeId } from '../../src/core/ids.ts'

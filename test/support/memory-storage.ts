@@ -116,7 +116,8 @@ export function createMemoryStorage(): MemoryStorage {
       try {
         storage.onOperation?.('datasync', path)
       } catch (error) {
-        // As the kernel does: the pages count as clean, their bytes are readable, and never written.
+        // As the kernel does: the pages count as clean, their bytes are readable, and never
+        // written.
         inode.pending.clear()
         throw error
       }

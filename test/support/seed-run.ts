@@ -1,7 +1,8 @@
 /**
- * One seed = one drawn cluster, one drawn mix of faults, then a healed part that must make progress.
- * The oracle judges safety all along; the end judges liveness: a leader within four election
- * timeouts, everything submitted afterwards chosen and applied everywhere, equal logs, ballots still.
+ * One seed = one drawn cluster, one drawn mix of faults, then a healed part that must make
+ * progress. The oracle judges safety all along; the end judges liveness: a leader within four
+ * election timeouts, everything submitted afterwards chosen and applied everywhere, equal logs,
+ * ballots still.
  */
 import type { Member, MemberRole } from '../../src/core/engine.ts'
 import { nodeId } from '../../src/core/ids.ts'

@@ -28,7 +28,8 @@ export function frameOf(
   const view = new DataView(bytes.buffer)
   const kind = FRAME_KIND.entries
   // prettier-ignore
-  writeFrameHeader(view, 0, { kind, flags: 0, bodySizeBytes, count, clientId: 7, clientSequence: first })
+  const client = { clientId: 7, clientSequence: first }
+  writeFrameHeader(view, 0, { kind, flags: 0, bodySizeBytes, count, ...client })
   let offset = FRAME_HEADER_SIZE_BYTES
   for (let i = 0; i < count; i++) {
     const payload = new Uint8Array(payloadSizeBytes).fill((ballot * 31 + (first + i) * 7) & 255)

@@ -201,7 +201,8 @@ function appendSync(run: Run): void {
     const { ballot, syncPoint } = sync
     const through = lastOf(sync.log)
     // prettier-ignore
-    appendRecord(run, { kind: 'sync-commit', ballot: ballot as Ballot, syncPoint: syncPoint as LogIndex, through: through as LogIndex }, [])
+    const range = { syncPoint: syncPoint as LogIndex, through: through as LogIndex }
+    appendRecord(run, { kind: 'sync-commit', ballot: ballot as Ballot, ...range }, [])
     run.counts.commits++
   }
 }

@@ -408,7 +408,7 @@ test('durability os acknowledges without a sync', () => {
   expect(openWal(storage, options).recovered.last).toBe(9)
 })
 
-test('the visitor sees Basic Paxos records with their frame, and trim keeps later instances', () => {
+test('the visitor sees Basic Paxos records with their frame; trim keeps later instances', () => {
   const storage = createMemoryStorage()
   const { wal } = open(storage)
   for (let i = 1; i <= 12; i++) {
@@ -450,7 +450,7 @@ test('reads go on across records, roll-overs and what is not flushed yet', () =>
   }
 })
 
-test('a read serves one frame beyond the size bound, none above through, none that is trimmed', () => {
+test('a read serves one frame beyond its bound, none above through, none that is trimmed', () => {
   const { wal } = open(createMemoryStorage())
   for (let i = 0; i < 12; i++) {
     extend(wal, 2, 1_500, wal.fold.last)

@@ -1,6 +1,6 @@
 /**
- * Phase 2 of the own ballot: order what clients submitted, stream it to every member, count, choose.
- * Pure; decision loop only.
+ * Phase 2 of the own ballot: order what clients submitted, stream it to every member, count,
+ * choose. Pure; decision loop only.
  *
  * Invariants: only accepted answers of the own ballot count (R13), the own one like any other and
  * only when durable (R9); a stream starts from a promise, at the sync point of R11; at most
