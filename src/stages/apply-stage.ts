@@ -123,9 +123,10 @@ const answerOf = (header: FrameHeader, first: number, replies: readonly Reply[])
 
 /** One REPLIES cell and its bytes; the last one of a frame carries the client's sequence. */
 function sendPiece(port: OutPort, bytes: LogRing, answer: Answer): boolean {
+  if (port.overflow.length > 0) return false
   const { count, sizeBytes } = pieceOf(answer.replies, answer.at)
   const offset = sizeBytes === 0 ? 0 : tryClaim(bytes, sizeBytes)
-  if (offset < 0 || port.overflow.length > 0) return false
+  if (offset < 0) return false
   const piece = answer.replies.slice(answer.at, answer.at + count)
   const end = sizeBytes === 0 ? 0 : writeReplies(bytes, { offset, sizeBytes }, piece)
   answer.at += count
