@@ -4,7 +4,7 @@
  */
 import { expect, test } from 'vitest'
 import type { Member, MemberRole } from '../../src/core/engine.ts'
-import { type NodeId, nodeId } from '../../src/core/ids.ts'
+import { type NodeId, ballotOf, ballotRound, nodeId } from '../../src/core/ids.ts'
 import type { XPaxosMessage } from '../../src/core/xpaxos/messages.ts'
 import {
   type Cluster,
@@ -551,4 +551,45 @@ test('a first formation waits for every initial voter, a later one for a quorum'
   const leader = leaderIn(cluster)
   crash(cluster, leader, Infinity)
   expect(leaderIn(cluster)).not.toBe(leader)
+})
+
+test('a voter that strayed to a ballot nobody leads is brought back', () => {
+  const cluster = lab(voters(9, 1, 1))
+  const leader = awaitLeader(cluster, 1)
+  const [, second, third] = cluster.nodes as [Node, Node, Node]
+  // What a candidate left behind that gave up: node 3 promised, and refuses the leader from now on.
+  const ballot = ballotOf(ballotRound(leader.core.view.promised) + 5, second.id)
+  inject(cluster, second, third, { kind: 'prepare', ballot }, [])
+  runFor(cluster, 10)
+  expect(third.core.view.promised).toBe(ballot)
+  expect(progressWithin(cluster, T)).toBeGreaterThanOrEqual(0)
+  runFor(cluster, 10 * T)
+  expect(third.core.view.chosen).toBe(cluster.oracle.chosenThrough)
+  expect(third.core.view.promised).toBe(leaderOf(cluster)!.core.view.promised)
+  stillRules(cluster)
+})
+
+test('apply goes on from the WAL behind a restart while new entries arrive in the rings', () => {
+  const cluster = lab(voters(9, 1, 1), { batchBytesMax: 1_024, readDelay: [30, 30] })
+  const first = awaitLeader(cluster, 1)
+  const node = at(cluster, 3)
+  submit(
+    cluster,
+    first,
+    Array.from({ length: 40 }, () => 5),
+  )
+  runFor(cluster, 2 * T)
+  // The records of a new ballot bring the floor of everything to the disk.
+  crash(cluster, first)
+  restart(cluster, first)
+  const leader = leaderIn(cluster)
+  runFor(cluster, 2 * T)
+  crash(cluster, node, Infinity)
+  restart(cluster, node)
+  expect(node.core.view.chosen).toBe(200)
+  runFor(cluster, 20)
+  submit(cluster, leader, [5, 5, 5])
+  runFor(cluster, 10 * T)
+  expect(node.applyNext).toBe(216)
+  converge(cluster)
 })

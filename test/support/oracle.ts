@@ -192,6 +192,7 @@ export function checkView(oracle: Oracle, node: NodeId, view: CoreView): void {
   check(view.acceptedBallot <= view.promised, 'acceptedBallot <= promised')
   check(view.chosen >= seen.floor, 'I19: chosen never falls')
   check(view.chosen <= view.last, 'chosen <= last')
+  check(view.durable <= view.last, 'R2: what was cut is not durable')
   seen.promised = view.promised
   seen.floor = view.chosen
 }
