@@ -19,7 +19,10 @@ export interface ApplyBatch {
   readonly bytes: Uint8Array
   readonly offset: number
   readonly size: number
-  /** Answers the proposer of entry i; the bytes are copied. Without it the result is null. */
+  /**
+   * Answers the proposer of entry i; the bytes are copied. Without it the result is null.
+   * @throws RangeError beyond 2 MiB
+   */
   reply(i: number, bytes: Uint8Array): void
 }
 

@@ -10,6 +10,9 @@ import type { ApplyBatch } from '../base/state-machine.ts'
 import { FRAME_FLAG_SESSIONS, FRAME_HEADER_SIZE_BYTES, type FrameHeader } from '../codec/frame.ts'
 import type { LogRing } from '../ring/log-ring.ts'
 
+/** Fits in half of the client's ring. */
+const REPLY_SIZE_MAX_BYTES = 2 * 1024 * 1024
+
 /** Replies of one frame, as the state machine gave them; `place` is the entry's log index. */
 export interface Reply {
   readonly place: number
@@ -86,6 +89,10 @@ export function createFrameBatch(): FrameBatch {
       return batch.bytes.subarray(batch.offset, batch.offset + batch.size)
     },
     reply(i: number, bytes: Uint8Array): void {
+      // On every node alike, proposer or not: what a state machine does is the same everywhere.
+      if (bytes.length > REPLY_SIZE_MAX_BYTES) {
+        throw new RangeError(`a reply has at most ${String(REPLY_SIZE_MAX_BYTES)} bytes`)
+      }
       replies?.push({ place: batch.first + i, bytes: bytes.slice() })
     },
   }

@@ -148,3 +148,9 @@ test('a state machine that throws is named, with the index', () => {
   }
   expect(hasCode(error, 'E_STATE_MACHINE') && error.message).toContain('index 41: no')
 })
+
+test('an answer that no ring could take is refused on every node', () => {
+  const { stage, put } = open(answering(2 ** 21 + 1))
+  put(['a'], 1, 99)
+  expect(() => stage.doWork()).toThrow('a reply has at most')
+})
