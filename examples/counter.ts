@@ -17,5 +17,5 @@ function createCounter(): StateMachine {
 }
 const cluster = await openLocalCluster({ dataDir: process.argv[2]!, stateMachine: createCounter })
 const { index, result } = await cluster.propose(Uint8Array.of(42))
-console.log(`entry ${index}: the counter is ${Buffer.from(result!)}`)
+console.log(`entry ${index}: the counter is ${Buffer.from(result!).toString()}`)
 await cluster.close()

@@ -28,34 +28,36 @@ test('bytes are freed in ring order, when nobody holds or keeps them', () => {
   holds.holdForApply(state, 1, frames.slice(0, 1))
   const ticket = holds.holdForSend(state, PEER, frames.slice(1, 2), 0)
   frames[2]!.kept = true
-  holds.releaseFree(state)
+  holds.releaseFree(state, 0)
   expect(used()).toBe(4)
   holds.walDone(state, 9)
   holds.applyDone(state, 1)
-  holds.releaseFree(state)
+  holds.releaseFree(state, 0)
   expect(used()).toBe(4)
   holds.walDone(state, 10)
-  holds.releaseFree(state)
+  holds.releaseFree(state, 0)
   expect(used()).toBe(3)
   holds.sendDone(state, OTHER, ticket)
   holds.sendDone(state, PEER, ticket - 1)
-  holds.releaseFree(state)
+  holds.releaseFree(state, 0)
   expect(used()).toBe(3)
   holds.sendDone(state, PEER, ticket)
-  holds.releaseFree(state)
+  holds.releaseFree(state, 0)
   expect(used()).toBe(2)
   frames[2]!.kept = false
-  holds.releaseFree(state)
+  holds.releaseFree(state, 0)
   expect(used()).toBe(0)
 })
 
-test('a ring that stays nearly full is pressed; one whose frames are free is not', () => {
+test('a ring is pressed that has been nearly full for a while', () => {
   const { state, frames } = open(7)
-  expect(holds.releaseFree(state)).toEqual([])
-  const full = open(7)
-  full.frames[0]!.kept = true
-  expect(holds.releaseFree(full.state)).toEqual([0])
-  expect(frames).toHaveLength(7)
+  frames[0]!.kept = true
+  const pressedAt = [0, 50, 150].map((ms) => [...holds.releaseFree(state, ms)])
+  expect(pressedAt).toEqual([[], [], [0]])
+  frames[0]!.kept = false
+  expect(holds.releaseFree(state, 151)).toEqual([])
+  const free = open(7)
+  for (const ms of [0, 150]) expect(holds.releaseFree(free.state, ms)).toEqual([])
 })
 
 test('who keeps a ring from moving for too long is a laggard, once a while', () => {
