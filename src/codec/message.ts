@@ -56,12 +56,14 @@ const ROWS: Rows<XPaxosMessage> = {
       ['ballot', BALLOT],
       ['chosen', NUMBER],
       ['chosenChain', CHAIN],
+      ['held', NUMBER],
     ],
     encode: (message, words, at) => {
       words[at] = message.round
       words[at + 1] = message.ballot
       words[at + 2] = message.chosen
       words[at + 3] = message.chosenChain
+      words[at + 4] = message.held
     },
     decode: (words, at) => ({
       kind: 'heartbeat',
@@ -69,6 +71,7 @@ const ROWS: Rows<XPaxosMessage> = {
       ballot: words[at + 1]! as Ballot,
       chosen: words[at + 2]! as LogIndex,
       chosenChain: words[at + 3]!,
+      held: words[at + 4]! as LogIndex,
     }),
   },
   'heartbeat-reply': {

@@ -103,6 +103,8 @@ export interface CoreView {
   readonly chosen: LogIndex
   readonly chosenChain: number
   readonly durable: LogIndex
+  /** What every member within reach has on its disk: the own log may be trimmed up to here. */
+  readonly held: LogIndex
   /** Batches that this node accepted from a leader (a Logger's sign of life). */
   readonly acceptedBatches: number
 }

@@ -240,7 +240,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     }
     work += tick()
     announceChosen()
-    for (const ring of releaseFree(holds)) {
+    for (const ring of releaseFree(holds, nowMs())) {
       step({ kind: 'pressure', ring })
       for (const peer of laggardsOf(holds, ring, nowMs()))
         orderCell(toFanout, [cell.RESET_LINK, peer])
@@ -254,8 +254,8 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     if (now < tickAt) return 0
     tickAt = now + TICK_MS
     step({ kind: 'tick', now: Math.floor(now) })
-    const safe = wiring.appliesHere ? Math.min(applied, core.view.chosen) : core.view.chosen
-    const through = trimmable(retention, safe)
+    const { held } = core.view
+    const through = trimmable(retention, wiring.appliesHere ? Math.min(applied, held) : held)
     if (through > 0) orderCell(toWal, [cell.TRIM, through])
     wiring.onView()
     return 0

@@ -24,6 +24,7 @@ interface HeldRing {
   readonly log: LogRing
   /** In ring order. */
   readonly frames: Fifo<FrameRef>
+  fullSinceMs: number
 }
 
 export interface Holds {
@@ -42,10 +43,11 @@ interface PeerHolds {
 }
 
 const PRESSURE_PART = 0.75
+const GRACE_MS = 100
 const LAGGARD_MS = 250
 
 export const createHolds = (logRings: readonly LogRing[]): Holds => ({
-  rings: logRings.map((log) => ({ log, frames: createFifo() })),
+  rings: logRings.map((log) => ({ log, frames: createFifo(), fullSinceMs: -1 })),
   wal: createFifo(),
   apply: createFifo(),
   sends: new Map(),
@@ -106,10 +108,14 @@ export function sendDone({ sends }: Holds, to: NodeId, ticket: number): void {
   if (peer !== undefined) letGo(peer.queue, ticket)
 }
 
-/** Frees what is free. @returns rings that are nearly full all the same */
-export function releaseFree({ rings, pressed }: Holds): readonly number[] {
+/**
+ * Frees what is free. @returns rings that have been nearly full for longer than a hiccup of a disk
+ * or a thread lasts: until then whoever lags gates the writer, and stays out of the WAL's way.
+ */
+export function releaseFree({ rings, pressed }: Holds, nowMs: number): readonly number[] {
   pressed.length = 0
-  for (const [number, { log, frames }] of rings.entries()) {
+  for (const [number, ring] of rings.entries()) {
+    const { log, frames } = ring
     let last: FrameRef | undefined
     for (let head = peekAt(frames); head !== undefined; head = peekAt(frames)) {
       if (head.kept || head.holds > 0) break
@@ -117,8 +123,10 @@ export function releaseFree({ rings, pressed }: Holds): readonly number[] {
       dropFirst(frames, 1)
     }
     if (last !== undefined) release(log, last.end)
-    if (peekAt(frames) === undefined) continue
-    if (occupancyBytes(log) > PRESSURE_PART * log.capacityBytes) pressed.push(number)
+    const isFull = occupancyBytes(log) > PRESSURE_PART * log.capacityBytes
+    if (!isFull || peekAt(frames) === undefined) ring.fullSinceMs = -1
+    else if (ring.fullSinceMs < 0) ring.fullSinceMs = nowMs
+    else if (nowMs - ring.fullSinceMs > GRACE_MS) pressed.push(number)
   }
   return pressed
 }

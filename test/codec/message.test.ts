@@ -19,7 +19,7 @@ type Shapes<M extends { readonly kind: string }> = {
 
 const XPAXOS: Shapes<XPaxosMessage> = {
   hello: { promised: 'b', acceptedBallot: 'b', last: 'n', floor: 'n' },
-  heartbeat: { round: 'n', ballot: 'b', chosen: 'n', chosenChain: 'c' },
+  heartbeat: { round: 'n', ballot: 'b', chosen: 'n', chosenChain: 'c', held: 'n' },
   'heartbeat-reply': { round: 'n', promised: 'b', content: 'n' },
   prepare: { ballot: 'b' },
   promise: {
@@ -137,7 +137,7 @@ test('codes and the order of fields never change', () => {
   })
   expect(lines.join('\n')).toMatchInlineSnapshot(`
     "1 hello: promised acceptedBallot last floor
-    2 heartbeat: round ballot chosen chosenChain
+    2 heartbeat: round ballot chosen chosenChain held
     3 heartbeat-reply: round promised content
     4 prepare: ballot
     5 promise: ballot acceptedBallot last floor floorChain firstRetained

@@ -35,6 +35,7 @@ const VIEW: CoreView = {
   chosen: NO_INDEX,
   chosenChain: 0,
   durable: NO_INDEX,
+  held: NO_INDEX,
   acceptedBatches: 0,
 }
 

@@ -242,6 +242,7 @@ const createView = (): MutableView => ({
   chosen: NO_INDEX,
   chosenChain: 0,
   durable: NO_INDEX,
+  held: NO_INDEX,
   acceptedBatches: 0,
 })
 

@@ -8,7 +8,7 @@ import { type FrameRef, throughOf } from '../frame-ref.ts'
 import type { LogIndex } from '../ids.ts'
 import { dropPendingFrames } from './log.ts'
 import { type Effects, type State, FRAMES_MAX, keepsState, read } from './state.ts'
-import { type Mark, dropFrames, forget, gather } from './tail.ts'
+import { type Mark, dropFrames, firstKept, forget, gather } from './tail.ts'
 
 const APPLY_ENTRIES_AHEAD_MAX = 2 ** 22
 const MARKS_KEPT = 1_024
@@ -47,12 +47,18 @@ export function tidyTail(state: State): void {
   forget(state.tail, state.floor, MARKS_KEPT)
 }
 
-/** First index that apply or a peer in good standing has still to be given from the rings. */
+/**
+ * First index that apply or a peer in good standing has still to be given from the rings. Who is
+ * behind them already reads the WAL, and keeps nothing here.
+ */
 function neededFrom(state: State): LogIndex {
-  let needed = keepsState(state.self.role) ? state.applyNext : state.floor + 1
+  const kept = firstKept(state.tail)
+  let needed: number = state.floor + 1
+  if (keepsState(state.self.role) && state.applyNext >= kept) needed = state.applyNext
   if (state.leadership === null) return needed as LogIndex
   for (const peer of state.peers) {
-    if (peer.up && peer.phase === 'streaming') needed = Math.min(needed, peer.next)
+    if (!peer.up || peer.phase !== 'streaming' || peer.next < kept) continue
+    needed = Math.min(needed, peer.next)
   }
   return needed as LogIndex
 }

@@ -9,7 +9,7 @@
 import { unreachable } from '../../base/assert.ts'
 import type { Core, CoreView, Input } from '../engine.ts'
 import type { FrameRef } from '../frame-ref.ts'
-import type { NodeId } from '../ids.ts'
+import type { LogIndex, NodeId } from '../ids.ts'
 import { onAccept, onAcceptSync, onChosen, onPrepare } from './acceptor.ts'
 import { applyChosen, onApplyRead, onPressure, tidyTail } from './apply-cursor.ts'
 import { leaderOf, onHeartbeat, onHeartbeatReply, tickElection } from './election.ts'
@@ -130,8 +130,12 @@ function onHeartbeatAndChosen(
   effects: Effects,
 ): void {
   onHeartbeat(state, from, message, effects)
-  if (message.ballot !== 0) onChosen(state, { ...message, kind: 'chosen' }, effects)
+  if (message.ballot === 0) return
+  onChosen(state, { ...message, kind: 'chosen' }, effects)
+  if (message.ballot === state.promised) state.held = maxIndex(state.held, message.held)
 }
+
+const maxIndex = (a: LogIndex, b: LogIndex): LogIndex => (a > b ? a : b)
 
 /**
  * What waited for the disk leaves; of several accepted to one node only the newest does. After
@@ -230,6 +234,9 @@ function viewOf(state: State): CoreView {
     },
     get durable() {
       return state.durable
+    },
+    get held() {
+      return state.held
     },
     get acceptedBatches() {
       return state.acceptedBatches

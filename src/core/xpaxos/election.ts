@@ -6,7 +6,7 @@
  * A node stands only if it is electable, itself and every replier are discontent, and repliers and
  * itself form a quorum: stickiness without votes, and recovery under partial connectivity.
  */
-import { type Ballot, type NodeId, NO_BALLOT, ballotOwner } from '../ids.ts'
+import { type Ballot, type LogIndex, type NodeId, NO_BALLOT, ballotOwner } from '../ids.ts'
 import { resign, restartPeer } from './leader.ts'
 import type { Heartbeat, HeartbeatReply } from './messages.ts'
 import { standForLeader } from './phase1.ts'
@@ -46,11 +46,21 @@ function startRound(state: State, effects: Effects): void {
   state.round += 1
   state.heartbeatAt = state.now + state.config.heartbeatMs
   const ballot = state.leadership?.ballot ?? NO_BALLOT
-  const { floor: chosen, floorChain: chosenChain, round } = state
+  if (state.leadership !== null) state.held = heldByAll(state)
+  const { floor: chosen, floorChain: chosenChain, round, held } = state
   for (const peer of state.peers) {
     if (!peer.up) continue
-    send(effects, peer.id, { kind: 'heartbeat', round, ballot, chosen, chosenChain })
+    send(effects, peer.id, { kind: 'heartbeat', round, ballot, chosen, chosenChain, held })
   }
+}
+
+/** What every member within reach has on its disk, as the leader knows it; never falls. */
+function heldByAll(state: State): LogIndex {
+  let held: number = Math.min(state.floor, state.durable)
+  for (const peer of state.peers) {
+    if (peer.up && peer.phase !== 'behind-trim') held = Math.min(held, peer.matched)
+  }
+  return Math.max(held, state.held) as LogIndex
 }
 
 export function onHeartbeat(

@@ -13,13 +13,17 @@ export interface Hello {
   readonly last: LogIndex
   readonly floor: LogIndex
 }
-/** Opens a heartbeat round. `ballot` is the sender's own while it leads in phase 2, else 0. */
+/**
+ * Opens a heartbeat round. `ballot` is the sender's own while it leads in phase 2, else 0; then
+ * `held` is what every member that it can reach has on its disk: nobody needs that log any more.
+ */
 export interface Heartbeat {
   readonly kind: 'heartbeat'
   readonly round: number
   readonly ballot: Ballot
   readonly chosen: LogIndex
   readonly chosenChain: number
+  readonly held: LogIndex
 }
 export interface HeartbeatReply {
   readonly kind: 'heartbeat-reply'

@@ -171,6 +171,8 @@ export interface State {
   candidacy: Candidacy | null
   leadership: Leadership | null
   acceptedBatches: number
+  /** What every member within the leader's reach has on its disk: it may be trimmed. */
+  held: LogIndex
   // Election.
   round: number
   heartbeatAt: number
@@ -226,6 +228,7 @@ export function createState(config: XPaxosConfig, recovered: Recovered): State {
     candidacy: null,
     leadership: null,
     acceptedBatches: 0,
+    held: NO_INDEX,
     round: 0,
     heartbeatAt: 0,
     contentAt: 0,

@@ -155,6 +155,11 @@ function dropFrame(mark: Mark): void {
   mark.frame = null
 }
 
+/** First index whose bytes still lie in a ring; last + 1 when none do. */
+export function firstKept(tail: Tail): LogIndex {
+  return tail.marks[tail.bare]?.first ?? ((lastOf(tail) + 1) as LogIndex)
+}
+
 /** Lets go of the bytes of the longest prefix whose marks satisfy `free`. */
 export function dropFrames(tail: Tail, free: (mark: Mark) => boolean): void {
   while (tail.bare < tail.marks.length) {
