@@ -2,23 +2,27 @@
  * What the state machine is given: chosen frames, each once, in order; from the rings while the
  * bytes are there, from the WAL after a restart or when apply lags. Pure; decision loop only.
  *
- * Invariants: applied <= applyNext - 1 <= floor; at most `APPLY_ORDERS_MAX` orders are open.
+ * Invariants: applied <= applyNext - 1 <= floor; open orders hold at most APPLY_OPEN_BYTES_MAX of a
+ * ring and one order more, so that a slow state machine gates no ring: the rest waits in the WAL.
  */
+import { dropFirst, peekAt, pushTo, sizeOfFifo } from '../../base/fifo.ts'
 import { type FrameRef, throughOf } from '../frame-ref.ts'
 import type { LogIndex } from '../ids.ts'
 import { dropPendingFrames } from './log.ts'
 import { type Effects, type State, FRAMES_MAX, keepsState, read } from './state.ts'
 import { type Mark, dropFrames, firstKept, forget, gather } from './tail.ts'
 
-const APPLY_ENTRIES_AHEAD_MAX = 2 ** 22
+const APPLY_OPEN_BYTES_MAX = 2 ** 23
+const APPLY_OPEN_ORDERS_MAX = 256
+const APPLY_ORDER_BYTES_MAX = 2 ** 20
 const MARKS_KEPT = 1_024
 
 export function applyChosen(state: State, effects: Effects): void {
   if (!keepsState(state.self.role)) return
   while (!state.applyReading && state.applyNext <= state.floor) {
-    if (state.applyNext - state.applied > APPLY_ENTRIES_AHEAD_MAX) return
+    if (isFarAhead(state)) return
     const frames = gather(state.tail, state.applyNext, state.floor, {
-      sizeBytesMax: 2 ** 22,
+      sizeBytesMax: APPLY_ORDER_BYTES_MAX,
       entriesMax: Number.MAX_SAFE_INTEGER,
       framesMax: FRAMES_MAX,
     })
@@ -30,9 +34,25 @@ export function applyChosen(state: State, effects: Effects): void {
   }
 }
 
+const isFarAhead = ({ applyOpen, applyOpenBytes }: State): boolean =>
+  sizeOfFifo(applyOpen) >= APPLY_OPEN_ORDERS_MAX || applyOpenBytes >= APPLY_OPEN_BYTES_MAX
+
 function orderApply(state: State, effects: Effects, frames: readonly FrameRef[]): void {
+  const through = throughOf(frames.at(-1)!)
+  const sizeBytes = frames.reduce((sum, frame) => sum + frame.sizeBytes, 0)
   effects.push({ kind: 'apply', first: state.applyNext, frames })
-  state.applyNext = (throughOf(frames.at(-1)!) + 1) as LogIndex
+  state.applyNext = (through + 1) as LogIndex
+  pushTo(state.applyOpen, { through, sizeBytes })
+  state.applyOpenBytes += sizeBytes
+}
+
+export function onApplied(state: State, through: LogIndex): void {
+  state.applied = through
+  for (let open = peekAt(state.applyOpen); open !== undefined; open = peekAt(state.applyOpen)) {
+    if (open.through > through) return
+    state.applyOpenBytes -= open.sizeBytes
+    dropFirst(state.applyOpen, 1)
+  }
 }
 
 export function onApplyRead(state: State, frames: readonly FrameRef[], effects: Effects): void {

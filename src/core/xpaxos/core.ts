@@ -11,7 +11,7 @@ import type { Core, CoreView, Input } from '../engine.ts'
 import type { FrameRef } from '../frame-ref.ts'
 import type { LogIndex, NodeId } from '../ids.ts'
 import { onAccept, onAcceptSync, onChosen, onPrepare } from './acceptor.ts'
-import { applyChosen, onApplyRead, onPressure, tidyTail } from './apply-cursor.ts'
+import { applyChosen, onApplied, onApplyRead, onPressure, tidyTail } from './apply-cursor.ts'
 import { leaderOf, onHeartbeat, onHeartbeatReply, tickElection } from './election.ts'
 import { onAccepted, onReject, onSubmitted, onSyncTaken, pump, resign } from './leader.ts'
 import { onLearn, onLearned } from './learner.ts'
@@ -63,7 +63,7 @@ function step(state: State, input: Input<XPaxosMessage>, effects: Effects): void
       onReadDone(state, input.ticket, input.frames, effects)
       break
     case 'applied':
-      state.applied = input.through
+      onApplied(state, input.through)
       break
     case 'pressure':
       onPressure(state, input.ring)

@@ -11,6 +11,7 @@
  * - LSNs are handed out in the order of append effects.
  */
 import { assert } from '../../base/assert.ts'
+import { type Fifo, createFifo } from '../../base/fifo.ts'
 import type { Effect, EventName, Member, MemberRole } from '../engine.ts'
 import type { FrameRef } from '../frame-ref.ts'
 import { type Ballot, type LogIndex, type Lsn, NO_BALLOT, NO_INDEX, type NodeId } from '../ids.ts'
@@ -184,6 +185,9 @@ export interface State {
   // Apply.
   applyNext: LogIndex
   applied: LogIndex
+  /** Apply orders that are not answered yet, and the ring bytes they hold. */
+  readonly applyOpen: Fifo<{ readonly through: LogIndex; readonly sizeBytes: number }>
+  applyOpenBytes: number
   applyReading: boolean
   readonly reads: Map<number, ReadPurpose>
   nextTicket: number
@@ -238,6 +242,8 @@ export function createState(config: XPaxosConfig, recovered: Recovered): State {
     announcedLeader: 0,
     applyNext: 1 as LogIndex,
     applied: NO_INDEX,
+    applyOpen: createFifo(),
+    applyOpenBytes: 0,
     applyReading: false,
     reads: new Map(),
     nextTicket: 1,
