@@ -285,6 +285,7 @@ function fanoutStage(
       add(block, 'sizeBytes', sizeBytes)
     },
     poll: () => polls.reduce((work, poll) => work + poll(), 0),
+    nowMs,
   })
 }
 

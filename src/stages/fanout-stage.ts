@@ -6,10 +6,19 @@
  *     decide <--[SENT]-- fanout
  *
  * Invariants: SENT(peer, ticket) leaves only when the link needs the bytes up to that ticket no
- * more; a queue is bounded by the core's window to the peer, and for messages without frames by
- * WAITING_MAX: behind it the session is reset. Event-loop stage when links are sockets, else either
+ * more; a queue is bounded by the core's window to the peer; a peer that takes nothing for STALL_MS
+ * while more than WAITING_MAX messages wait loses its session. Event-loop stage when links are sockets, else either
  * kind; never blocks.
  */
+import {
+  type Fifo,
+  createFifo,
+  dropFirst,
+  peekAt,
+  pushTo,
+  sizeOfFifo,
+  takeAll,
+} from '../base/fifo.ts'
 import type { PeerLink } from '../net/link.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
 import type { LogRing } from '../ring/log-ring.ts'
@@ -19,6 +28,7 @@ import type { Stage } from './stage.ts'
 
 const ORDERS_MAX = 512
 const WAITING_MAX = 4_096
+const STALL_MS = 1_000
 
 export interface FanoutWiring {
   readonly self: number
@@ -29,19 +39,24 @@ export interface FanoutWiring {
   readonly onSent: (messages: number, sizeBytes: number) => void
   /** Lets the transport do its own work (retries, paused sockets). */
   readonly poll: () => number
+  readonly nowMs: () => number
 }
 
 interface PeerQueue {
   readonly peer: number
   readonly link: PeerLink
-  readonly waiting: Float64Array[]
+  readonly waiting: Fifo<Float64Array>
   reported: number
+  /** When the link last took something, or had nothing to take. */
+  takenAtMs: number
 }
 
 export function createFanoutStage(wiring: FanoutWiring): Stage {
-  const { self, logRings, orders, toDecide } = wiring
+  const { self, logRings, orders, toDecide, nowMs } = wiring
   const queues: PeerQueue[] = []
-  for (const [peer, link] of wiring.links) queues.push({ peer, link, waiting: [], reported: 0 })
+  for (const [peer, link] of wiring.links) {
+    queues.push({ peer, link, waiting: createFifo(), reported: 0, takenAtMs: 0 })
+  }
   const byPeer = new Map(queues.map((queue) => [queue.peer, queue]))
 
   const onOrder = (words: Float64Array, base: number): number => {
@@ -52,17 +67,18 @@ export function createFanoutStage(wiring: FanoutWiring): Stage {
       return 1
     }
     words[base + 1] = self
-    if (queue.waiting.length > 0 || !trySend(queue, words, base)) {
-      queue.waiting.push(words.slice(base, base + 16))
-      if (queue.waiting.length > WAITING_MAX) reset(queue)
+    const { waiting } = queue
+    if (sizeOfFifo(waiting) === 0) queue.takenAtMs = nowMs()
+    if (sizeOfFifo(waiting) > 0 || !trySend(queue, words, base)) {
+      pushTo(waiting, words.slice(base, base + 16))
+      const isStalled = nowMs() - queue.takenAtMs > STALL_MS
+      if (isStalled && sizeOfFifo(waiting) > WAITING_MAX) reset(queue)
     }
     return 1
   }
   /** A peer that takes nothing loses what waits for it; its stream starts again from the WAL. */
   const reset = ({ link, waiting }: PeerQueue): void => {
-    const ticket = waiting.at(-1)?.[cell.AT_TICKET] ?? 0
-    waiting.length = 0
-    link.reset(ticket)
+    link.reset(takeAll(waiting).at(-1)?.[cell.AT_TICKET] ?? 0)
   }
   const trySend = (queue: PeerQueue, words: Float64Array, base: number): boolean => {
     const sizeBytes = words[base + cell.AT_SIZE]!
@@ -75,8 +91,12 @@ export function createFanoutStage(wiring: FanoutWiring): Stage {
   }
   const retry = (queue: PeerQueue): number => {
     let sent = 0
-    while (sent < queue.waiting.length && trySend(queue, queue.waiting[sent]!, 0)) sent += 1
-    if (sent > 0) queue.waiting.splice(0, sent)
+    for (let words = peekAt(queue.waiting); words !== undefined; words = peekAt(queue.waiting)) {
+      if (!trySend(queue, words, 0)) break
+      dropFirst(queue.waiting, 1)
+      sent += 1
+    }
+    if (sent > 0) queue.takenAtMs = nowMs()
     return sent
   }
   const report = (queue: PeerQueue): void => {
