@@ -66,6 +66,9 @@ export interface AssembleOptions {
   readonly wake: () => void
 }
 
+/** Of the stages that share a thread: what leaves for others goes before what blocks on a disk. */
+const CYCLE_ORDER: readonly string[] = ['receive', 'decide', 'fanout', 'apply', 'wal']
+
 /** What a thread tells when it ends, for the verdict of the benchmarks. */
 export interface ApplyReport {
   readonly stateHash: string
@@ -137,6 +140,7 @@ async function assembleInto(options: AssembleOptions, opened: Opened): Promise<A
     check = { machine, check: createApplyCheck(spec.engine === 'xpaxos') }
     stages.push(timed(parts, 'apply', applyStage(parts, machine, check.check)))
   }
+  stages.sort((a, b) => CYCLE_ORDER.indexOf(a.name) - CYCLE_ORDER.indexOf(b.name))
   return {
     stages,
     recovery,

@@ -113,6 +113,8 @@ export function createFanoutStage(wiring: FanoutWiring): Stage {
     let work = wiring.poll()
     for (const queue of queues) work += retry(queue)
     work += drain(orders, ORDERS_MAX, onOrder)
+    // What was queued leaves now: a WAL on the same thread would block it for a whole sync.
+    if (work > 0) wiring.poll()
     for (const queue of queues) report(queue)
     flush(toDecide)
     return work
