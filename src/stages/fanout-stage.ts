@@ -7,8 +7,8 @@
  *
  * Invariants: SENT(peer, ticket) leaves only when the link needs the bytes up to that ticket no
  * more; a queue is bounded by the core's window to the peer; a peer that takes nothing for STALL_MS
- * while more than WAITING_MAX messages wait loses its session. Event-loop stage when links are sockets, else either
- * kind; never blocks.
+ * while more than WAITING_MAX messages wait loses its session. Event-loop stage when links are
+ * sockets, else either kind; never blocks.
  */
 import {
   type Fifo,
