@@ -7,7 +7,8 @@ import type { BenchConfig, RunHooks, RunTrial, SweepPoint } from './types.ts'
 
 const INFLIGHT_MAX = 262_144
 const PROBE_S = 0.5
-const PROBE_WARMUP_S = 0.2
+/** A probe has fresh threads and fresh files: a cold one would favour large batches. */
+const PROBE_WARMUP_S = 0.7
 /** So many points in a row below the best so far: the peak is behind. */
 const FALLS_MAX = 2
 

@@ -3,6 +3,8 @@ import type { CommonOptions, MemberOptions } from '../../src/engine/config.ts'
 import type { BenchConfig } from '../types.ts'
 
 const RETAIN_BYTES = 256 * 2 ** 20
+/** Small segments: a trial must not begin with minutes' worth of zero-filling. */
+const SEGMENT_SIZE_MIN_BYTES = 2 ** 24
 const LEADER_WEIGHT = 9
 const UNCOMMITTED_BYTES_MIN = 2 ** 24
 
@@ -30,6 +32,7 @@ export function engineOptions(config: BenchConfig): CommonOptions {
       windowBytes: windowMaxBytes,
       uncommittedBytesMax: Math.max(UNCOMMITTED_BYTES_MIN, 2 * windowMaxBytes),
       ringSizeBytes,
+      walSegmentSizeBytes: powerOfTwoFrom(Math.max(SEGMENT_SIZE_MIN_BYTES, 4 * batchMaxBytes)),
       retainBytes: RETAIN_BYTES,
       inflightInstancesMax: Math.min(
         2 ** 20,
