@@ -2,7 +2,7 @@
 import type { CommonOptions, MemberOptions } from '../../src/engine/config.ts'
 import type { BenchConfig } from '../types.ts'
 
-const RETAIN_BYTES = 256 * 2 ** 20
+const RETAIN_BYTES = 64 * 2 ** 20
 /** Small segments: a trial must not begin with minutes' worth of zero-filling. */
 const SEGMENT_SIZE_MIN_BYTES = 2 ** 24
 const LEADER_WEIGHT = 9
