@@ -1,0 +1,71 @@
+/** Whole trials, short: what the benchmark says must be true of real threads, files and processes. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, expect, test } from 'vitest'
+import { parseBench } from '../../native-free-bench/options.ts'
+import { runTrial } from '../../native-free-bench/run-trial.ts'
+import type { BenchConfig, TrialResult } from '../../native-free-bench/types.ts'
+
+const folders: string[] = []
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+})
+
+async function run(flags: Record<string, string>): Promise<TrialResult> {
+  const folder = mkdtempSync(join(tmpdir(), 'xpaxos-trial-'))
+  folders.push(folder)
+  const load: Record<string, string> = 'rate' in flags ? {} : { inflight: '1024' }
+  const common = { ...load, duration: '1', warmup: '0.2', dataDir: join(folder, 'data') }
+  const { config, problems } = parseBench({ flags: { ...common, ...flags } })
+  expect(problems).toEqual([])
+  const hooks = { progress: () => undefined, signal: new AbortController().signal }
+  return runTrial(config as BenchConfig, hooks)
+}
+
+function expectSafe(trial: TrialResult): void {
+  expect(trial.safety.violationDetails).toEqual([])
+  expect(trial.entries).toBeGreaterThan(0)
+  expect(trial.safety.checkedEntries).toBe(trial.entries)
+}
+
+test('memory links: a Logger accepts batches, applies nothing, and everything is safe', async () => {
+  const trial = await run({ roles: 'leader,follower,logger' })
+  expectSafe(trial)
+  const logger = trial.nodes[2]!
+  expect([logger.applied, logger.stateHash]).toEqual([0, null])
+  expect(logger.acceptedBatches).toBeGreaterThan(0)
+  expect(trial.nodes[1]!.applied).toBe(trial.nodes[0]!.applied)
+  expect(trial.nodes.every(({ syncs }) => syncs > 0)).toBe(true)
+})
+
+test.each(['memory', 'tcp'])(
+  '%s: the load goes on when the leader is killed',
+  async (transport) => {
+    const trial = await run({ transport, killLeaderAfter: '0.5', duration: '2' })
+    expectSafe(trial)
+    expect(trial.failover).toHaveLength(1)
+    expect(trial.failover[0]!.toNode).not.toBe(trial.failover[0]!.fromNode)
+  },
+)
+
+test('duelling proposers choose fewer values, safely', async () => {
+  expectSafe(await run({ engine: 'basic-paxos', proposers: '2', inflight: '16' }))
+})
+
+test.each(['multi-paxos', 'basic-paxos', 'limit'])('%s over tcp is safe', async (engine) => {
+  expectSafe(await run({ engine, transport: 'tcp', inflight: '64' }))
+})
+
+test('one promise an entry, and an open loop', async () => {
+  expectSafe(await run({ api: 'propose' }))
+  const trial = await run({ rate: '20000' })
+  expectSafe(trial)
+  expect(trial.offeredPerS).toBeGreaterThan(0)
+})
+
+test('no native addon is loaded', async () => {
+  expectSafe(await run({}))
+  const report = process.report.getReport() as unknown as { sharedObjects: string[] }
+  expect(report.sharedObjects.filter((name) => name.endsWith('.node'))).toEqual([])
+})
