@@ -1,4 +1,4 @@
-/** Whole trials, short: what the benchmark says must be true of real threads, files and processes. */
+/** Whole trials, short: what a benchmark says must be true of real threads, files and processes. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -40,7 +40,7 @@ test('memory links: a Logger accepts batches, applies nothing, and everything is
 })
 
 test.each(['memory', 'tcp'])(
-  '%s: the load goes on when the leader is killed',
+  '%s: the load goes on after its leader was killed',
   async (transport) => {
     const trial = await run({ transport, killLeaderAfter: '0.5', duration: '2' })
     expectSafe(trial)
