@@ -29,7 +29,7 @@ function expectSafe(trial: TrialResult): void {
   expect(trial.safety.checkedEntries).toBe(trial.entries)
 }
 
-test('memory links: a Logger accepts batches, applies nothing, and everything is safe', async () => {
+test('memory links: a Logger accepts batches, applies nothing, and all is safe', async () => {
   const trial = await run({ roles: 'leader,follower,logger' })
   expectSafe(trial)
   const logger = trial.nodes[2]!
