@@ -199,6 +199,7 @@ function walStage(parts: Parts, wal: Wal): Stage {
     readback: logRings.at(-1)!,
     orders: openCellRing(memory.walOrders),
     toDecide: outPort(openCellRing(memory.walEvents), bellOf('decide')),
+    nowMs,
     onGroup: (batches, sizeBytes) => {
       add(block, 'batches', batches)
       add(block, 'sizeBytes', sizeBytes)
@@ -341,16 +342,15 @@ function driveCore<Message>(
 ): Stage {
   const { memory, logRings, bellOf, onEvent, spec } = parts
   const view = openCounters(VIEW_COUNTERS, memory.view)
-  const toDecideFrom = (sab: SharedArrayBuffer) => openCellRing(sab)
   return createDecideStage({
     core,
     codec,
     logRings,
-    submitted: toDecideFrom(memory.submitted),
-    received: toDecideFrom(memory.received),
-    fromWal: toDecideFrom(memory.walEvents),
-    fromApply: toDecideFrom(memory.applyEvents),
-    fromFanout: toDecideFrom(memory.fanoutEvents),
+    submitted: openCellRing(memory.submitted),
+    received: openCellRing(memory.received),
+    fromWal: openCellRing(memory.walEvents),
+    fromApply: openCellRing(memory.applyEvents),
+    fromFanout: openCellRing(memory.fanoutEvents),
     toWal: outPort(openCellRing(memory.walOrders), bellOf('wal')),
     toApply: outPort(openCellRing(memory.applyOrders), bellOf('apply')),
     toFanout: outPort(openCellRing(memory.fanoutOrders), bellOf('fanout')),

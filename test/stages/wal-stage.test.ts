@@ -20,8 +20,10 @@ function open(readbackBytes = 2 ** 16) {
   const orders = cellRing(256)
   const events = cellRing(256)
   const groups: number[] = []
+  const clock = { now: 0 }
   const stage = createWalStage({
     ...{ wal, logRings: [log, readback], readback, orders, toDecide: port(events) },
+    nowMs: () => clock.now,
     onGroup: (batches) => void groups.push(batches),
   })
   const give = port(orders)
@@ -49,7 +51,7 @@ function open(readbackBytes = 2 ** 16) {
     stage.doWork()
     return cellsOf(events)
   }
-  return { stage, append, read, work, groups, readback, wal }
+  return { stage, append, read, work, groups, readback, wal, clock }
 }
 
 test('one sync covers all that waits, and durable is told behind it', () => {
@@ -110,4 +112,15 @@ test('ended by force, it syncs nothing more and lets go of the files', () => {
   const before = wal.syncs
   stage.kill?.()
   expect([wal.state, wal.syncs]).toEqual(['closed', before])
+})
+
+test('when nothing comes for a while, what is synced is written down, once', () => {
+  const { append, work, wal, clock } = open()
+  append(['entry'])
+  work()
+  for (let i = 0; i < 20; i++) work()
+  expect(wal.marked).toBeLessThan(wal.synced)
+  clock.now = 101
+  work()
+  expect(wal.marked).toBe(wal.synced)
 })
