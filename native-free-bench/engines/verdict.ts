@@ -37,6 +37,9 @@ export interface VerdictInput {
 
 export function verdictOf(input: VerdictInput): Safety {
   const problems = [...input.failures]
+  if (input.entries > 0 && input.clients.length === 0) {
+    problems.push(`${input.entries} entries were measured, and no client says what it was told`)
+  }
   const data = input.nodes.filter(({ alive, role }) => alive && role !== 'logger')
   const reports: { readonly id: number; readonly report: ApplyReport }[] = []
   for (const { id, report } of data) {

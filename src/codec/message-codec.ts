@@ -25,7 +25,6 @@ export const BALLOT: FieldType = { min: 0, max: MAX, owned: true }
 export const CHAIN: FieldType = { min: 0, max: 0xffff_ffff, owned: false }
 /** A chain value, or -1: the sender no longer knows it. */
 export const CHAIN_OR_NONE: FieldType = { min: -1, max: 0xffff_ffff, owned: false }
-export const FLAG: FieldType = { min: 0, max: 1, owned: false }
 
 export interface Row<M> {
   readonly code: number

@@ -51,3 +51,9 @@ test('a killed node is judged by its disk only', () => {
   const killed = { ...node(1), alive: false, report: null }
   expect(judge([killed, node(2), node(3)]).violations).toBe(0)
 })
+
+test('entries that no client vouches for are not checked', () => {
+  const input = { nodes: [node(1), node(2), node(3)], clients: [], entries: 90, chosen: 100 }
+  const safety = verdictOf({ ...input, failures: [], basicPaxos: false })
+  expect([safety.violations, safety.checkedEntries < 90]).toEqual([1, true])
+})

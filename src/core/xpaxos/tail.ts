@@ -95,17 +95,6 @@ export function chainAt(tail: Tail, index: LogIndex): number {
   return mark !== undefined && mark.through === index ? mark.chain : -1
 }
 
-/** Bytes of the frames (after .. through]; both are boundaries. */
-export function sizeBetween(tail: Tail, after: LogIndex, through: LogIndex): number {
-  let sizeBytes = 0
-  for (let i = placeOf(tail, (after + 1) as LogIndex); i < tail.marks.length; i++) {
-    const mark = tail.marks[i]!
-    if (mark.through > through) break
-    sizeBytes += mark.sizeBytes
-  }
-  return sizeBytes
-}
-
 export interface GatherLimits {
   readonly sizeBytesMax: number
   readonly entriesMax: number
