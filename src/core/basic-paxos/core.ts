@@ -8,6 +8,7 @@
  * duels with the one that stood in, which is safe.
  */
 import { assert, unreachable } from '../../base/assert.ts'
+import { resendNow } from './runs.ts'
 import type { Core, CoreView, Input } from '../engine.ts'
 import type { FrameRef } from '../frame-ref.ts'
 import { type LogIndex, NO_BALLOT, NO_INDEX, type NodeId } from '../ids.ts'
@@ -161,7 +162,10 @@ function onLink(state: State, effects: Effects, id: NodeId, up: boolean): void {
   if (peer.up && !up) peer.downSince = state.now
   peer.up = up
   peer.wasUp ||= up
-  if (up) send(effects, peer, { kind: 'basic-status', known: state.chosenThrough })
+  if (up) {
+    send(effects, peer, { kind: 'basic-status', known: state.chosenThrough })
+    resendNow(state)
+  }
   peer.toldKnown = state.chosenThrough
 }
 

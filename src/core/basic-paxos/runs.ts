@@ -68,6 +68,13 @@ export function scheduleResend(state: State, run: Run): void {
   schedule(state, run, base * 2 ** Math.min(run.resends, DOUBLINGS_MAX))
 }
 
+/** A link came up: what was sent while it was down is lost, and need not wait its time. */
+export function resendNow(state: State): void {
+  for (const { run } of state.instances.values()) {
+    if (run !== null && run.phase !== 'back-off') schedule(state, run, 0)
+  }
+}
+
 /** One heap entry a run, as a rule: a later due time waits for the entry to come up. */
 function schedule(state: State, run: Run, delayMs: number): void {
   run.dueAt = state.now + delayMs
