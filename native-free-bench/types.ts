@@ -8,7 +8,7 @@ export const ROLES = ['leader', 'follower', 'logger'] as const
 export const TRANSPORTS = ['memory', 'tcp'] as const
 export const DURABILITIES = ['fsync', 'os', 'none'] as const
 export const APIS = ['writer', 'propose'] as const
-export const LAYOUTS = ['inline', 'split', 'dedicated', 'auto'] as const
+export const LAYOUTS = ['inline', 'joined', 'split', 'dedicated', 'auto'] as const
 export const STATE_MACHINES = ['hash', 'kv'] as const
 
 export type EngineName = (typeof ENGINES)[number]

@@ -5,6 +5,7 @@ import type { BenchConfig } from '../types.ts'
 const RETAIN_BYTES = 64 * 2 ** 20
 /** Small segments: a trial must not begin with minutes' worth of zero-filling. */
 const SEGMENT_SIZE_MIN_BYTES = 2 ** 24
+const ONE_THREAD_INFLIGHT_MAX = 16
 const LEADER_WEIGHT = 9
 const UNCOMMITTED_BYTES_MIN = 2 ** 24
 
@@ -23,7 +24,7 @@ export function engineOptions(config: BenchConfig): CommonOptions {
     clusterId: 'xpaxos-bench',
     durability: config.durability,
     engine: config.engine === 'basic-paxos' ? 'basic-paxos' : 'xpaxos',
-    layout: config.layout,
+    layout: layoutOf(config),
     tuning: {
       batchBytesMax: Math.max(4_096, batchMaxBytes),
       batchEntriesMax: batchMaxEntries === 0 ? Number.MAX_SAFE_INTEGER : batchMaxEntries,
@@ -47,6 +48,16 @@ export function engineOptions(config: BenchConfig): CommonOptions {
       bandwidthMbps: config.bandwidthMbps,
     },
   }
+}
+
+/**
+ * With few entries in flight a wake-up costs more than its work, so `auto` puts all stages
+ * of a node on one thread; else it is the engine's own choice (docs/decisions/0003).
+ */
+function layoutOf({ layout, inflight, transport }: BenchConfig): BenchConfig['layout'] {
+  const isSmall = typeof inflight === 'number' && inflight <= ONE_THREAD_INFLIGHT_MAX
+  if (layout !== 'auto' || !isSmall) return layout
+  return transport === 'tcp' ? 'inline' : 'joined'
 }
 
 const instancesOf = ({ inflight }: BenchConfig): number =>

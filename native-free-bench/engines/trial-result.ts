@@ -60,7 +60,7 @@ export function trialResultOf(trial: Trial, end: TrialEnd): TrialResult {
     failover: trial.failovers,
     refused: loads.reduce((sum, { result }) => sum + result.refused, 0),
     offeredPerS: config.rate === null ? null : offered / (durationS + config.warmup),
-    roundTripMs: null,
+    roundTripMs: roundTripOf(trial),
     samples: samplesOf(trial),
     warnings: warningsOf(trial, entries),
     partial: false,
@@ -119,6 +119,13 @@ function cpuOf({ before, after, engine }: Trial, durationS: number): CpuUse {
     if (engine.sharesProcess) break
   }
   return useOf(userUs, systemUs, durationS)
+}
+
+/** As the leader saw it at the end; null where nobody measured: Basic Paxos and `limit`. */
+function roundTripOf({ after }: Trial): number | null {
+  const looks = [...after.values()].map(({ status }) => status)
+  const { roundTripUs } = looks.find(({ role }) => role === 'leader') ?? { roundTripUs: 0 }
+  return roundTripUs === 0 ? null : roundTripUs / 1_000
 }
 
 const useOf = (userUs: number, systemUs: number, durationS: number): CpuUse => ({

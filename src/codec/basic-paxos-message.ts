@@ -185,4 +185,8 @@ const ROWS: Rows<BasicPaxosMessage> = {
   },
 }
 
-export const basicPaxosCodec: MessageCodec<BasicPaxosMessage> = rowTable(ROWS, MESSAGE_SHAPE)
+/** Basic Paxos has no heartbeats: all its answers wait for a disk. */
+export const basicPaxosCodec: MessageCodec<BasicPaxosMessage> = {
+  ...rowTable(ROWS, MESSAGE_SHAPE),
+  probeOf: () => 0,
+}

@@ -44,6 +44,8 @@ export interface MessageCodec<M> {
   encode(message: M, words: Float64Array, base: number): void
   /** @throws ReplicaError E_FRAME_INVALID naming the field, for words that encode never writes */
   decode(words: Float64Array, base: number): M
+  /** n: a question of number n that is answered at once; -n: the answer to it; 0: neither. */
+  probeOf(message: M): number
 }
 
 /** Where the words of a row stand in a cell. */
@@ -59,7 +61,7 @@ export interface RowProblem {
   readonly problem: 'kind' | 'number' | 'owner' | 'not-zero'
 }
 
-export interface RowTable<M> extends MessageCodec<M> {
+export interface RowTable<M> extends Omit<MessageCodec<M>, 'probeOf'> {
   /** What decode would throw, as data. */
   problemOf(words: Float64Array, base: number): RowProblem | undefined
 }

@@ -360,4 +360,12 @@ const ROWS: Rows<XPaxosMessage> = {
   },
 }
 
-export const xpaxosCodec: MessageCodec<XPaxosMessage> = rowTable(ROWS, MESSAGE_SHAPE)
+const probeOf = (message: XPaxosMessage): number => {
+  if (message.kind === 'heartbeat') return message.round
+  return message.kind === 'heartbeat-reply' ? -message.round : 0
+}
+
+export const xpaxosCodec: MessageCodec<XPaxosMessage> = {
+  ...rowTable(ROWS, MESSAGE_SHAPE),
+  probeOf,
+}

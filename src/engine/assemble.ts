@@ -360,7 +360,7 @@ function driveCore<Message>(
     appliesHere: !isLogger(spec),
     nowMs,
     onEvent,
-    onView: () => publishView(view, core.view),
+    onView: (roundTripUs) => publishView(view, core.view, roundTripUs),
   })
 }
 

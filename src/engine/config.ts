@@ -127,7 +127,7 @@ export function specOf(input: SpecInput): NodeSpec {
 /** Option -> what it may be. */
 const CHOICES = {
   engine: ['xpaxos', 'basic-paxos'],
-  layout: ['inline', 'split', 'dedicated', 'auto'],
+  layout: ['inline', 'joined', 'split', 'dedicated', 'auto'],
   durability: ['fsync', 'os', 'none'],
 } as const
 

@@ -41,6 +41,8 @@ export interface NodeStatus {
   readonly durable: number
   readonly applied: number
   readonly acceptedBatches: number
+  /** From heartbeats, smoothed; 0: not measured (Basic Paxos has none). */
+  readonly roundTripUs: number
 }
 
 export interface StageStatistics {

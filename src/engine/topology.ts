@@ -14,7 +14,7 @@ import { logRingMemory } from '../ring/log-ring.ts'
 
 export type StageName = 'ingest' | 'receive' | 'decide' | 'fanout' | 'wal' | 'apply'
 export type ThreadName = 'caller' | 'decide' | 'net' | 'receive' | 'fanout' | 'wal' | 'apply'
-export type LayoutName = 'inline' | 'split' | 'dedicated'
+export type LayoutName = 'inline' | 'joined' | 'split' | 'dedicated'
 export type ThreadMap = Readonly<Record<StageName, ThreadName>>
 
 export const STAGE_NAMES: readonly StageName[] = [
@@ -35,6 +35,14 @@ const LAYOUTS: Readonly<Record<LayoutName, (tcp: boolean) => ThreadMap>> = {
     fanout: 'caller',
     wal: 'caller',
     apply: 'caller',
+  }),
+  joined: () => ({
+    ingest: 'caller',
+    receive: 'decide',
+    decide: 'decide',
+    fanout: 'decide',
+    wal: 'decide',
+    apply: 'decide',
   }),
   split: () => ({
     ingest: 'caller',
@@ -78,6 +86,7 @@ export const VIEW_COUNTERS = [
   'chosen',
   'durable',
   'acceptedBatches',
+  'roundTripUs',
   'applied',
 ] as const
 /** `applied` has another writer than the rest, so it is a block of its own. */

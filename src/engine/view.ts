@@ -9,7 +9,9 @@ export const ROLE_CODES = ['leader', 'candidate', 'follower', 'logger', 'learner
 export function publishView(
   view: ReturnType<typeof openCounters<(typeof VIEW_COUNTERS)[number]>>,
   of: CoreView,
+  roundTripUs: number,
 ): void {
+  set(view, 'roundTripUs', Math.round(roundTripUs))
   set(view, 'role', ROLE_CODES.indexOf(of.role))
   set(view, 'leader', of.leader)
   set(view, 'promised', of.promised)

@@ -36,6 +36,7 @@ import {
 } from './holds.ts'
 import { createRetention, noteAppended, trimmable } from './retention.ts'
 import { type OutPort, claim, drain, flush, isFull } from './port.ts'
+import { createRoundTrip } from './round-trip.ts'
 import type { Stage } from './stage.ts'
 
 const EVENTS_MAX = 512
@@ -64,13 +65,14 @@ export interface DecideWiring<Message> {
   readonly nowMs: () => number
   readonly onEvent: (name: EventName, value: number) => void
   /** Called once a duty cycle that did something, to publish the core's view. */
-  readonly onView: () => void
+  readonly onView: (roundTripUs: number) => void
 }
 
 export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage {
   const { core, logRings, toWal, toApply, toFanout, toIngest, nowMs } = wiring
   const holds = createHolds(logRings)
   const retention = createRetention(wiring.retainBytes)
+  const roundTrip = createRoundTrip()
   const effects: Effect<Message>[] = []
   let tickAt = 0
   let chosen: LogIndex | 0 = 0
@@ -142,6 +144,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     const base = claim(toFanout)
     const { words } = toFanout
     wiring.codec.encode(message, words, base)
+    roundTrip.sent(to, wiring.codec.probeOf(message), nowMs())
     words[base + 1] = to
     words[base + cell.AT_SIZE] = sizeOf(frames)
     words[base + cell.AT_FRAMES] = frames.length
@@ -220,7 +223,9 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     }
     const count = words[base + cell.AT_FRAMES]!
     const frames = takeFramesBehind(holds, wiring.received, place, count)
-    step({ kind: 'message', from, message: wiring.codec.decode(words, base), frames })
+    const message = wiring.codec.decode(words, base)
+    roundTrip.taken(from, wiring.codec.probeOf(message), nowMs())
+    step({ kind: 'message', from, message, frames })
     return 1 + count
   }
   const onSubmitted = (words: Float64Array, base: number): number => {
@@ -246,7 +251,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
         orderCell(toFanout, [cell.RESET_LINK, peer])
     }
     flushAll()
-    if (work > 0) wiring.onView()
+    if (work > 0) wiring.onView(roundTrip.meanUs)
     return work
   }
   const tick = (): number => {
@@ -257,7 +262,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     const { held } = core.view
     const through = trimmable(retention, wiring.appliesHere ? Math.min(applied, held) : held)
     if (through > 0) orderCell(toWal, [cell.TRIM, through])
-    wiring.onView()
+    wiring.onView(roundTrip.meanUs)
     return 0
   }
   const flushAll = (): boolean => {

@@ -25,6 +25,7 @@ const SHAPES: readonly [string, LayoutName, number][] = [
   ['one node inline', 'inline', 1],
   ['three nodes inline', 'inline', 3],
   ['three nodes split', 'split', 3],
+  ['three nodes joined', 'joined', 3],
   ['three nodes dedicated', 'dedicated', 3],
   ['five nodes inline', 'inline', 5],
 ]

@@ -15,12 +15,6 @@ interface Echo {
   readonly own: Memory
   readonly count: number
 }
-interface Mark {
-  readonly mark: Memory
-  readonly halt: Memory
-  readonly count: number
-}
-
 export interface Roles {
   readonly produceCells: Talk & { readonly memory: Memory; readonly burstMax: number }
   readonly consumeCells: Talk & { readonly memory: Memory }
@@ -51,8 +45,6 @@ export interface Roles {
   }
   readonly echo: Echo
   readonly echoAsync: Echo
-  readonly raiseMarks: Mark
-  readonly readMarks: Mark
 }
 export type Role = keyof Roles
 

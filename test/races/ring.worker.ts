@@ -5,7 +5,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import * as bells from '../../src/ring/bell.ts'
 import * as cells from '../../src/ring/cell-ring.ts'
-import * as counters from '../../src/ring/counters.ts'
 import * as logs from '../../src/ring/log-ring.ts'
 import { runAsync, threadTime } from '../../src/ring/wait.ts'
 import { type Role, type Roles, patternOf, randomOf } from './ring-roles.ts'
@@ -256,35 +255,6 @@ const echoAsync: Play<'echoAsync'> = async (role) => {
   return bells.bellStatisticsOf(bell)
 }
 
-// ---- Watermark -------------------------------------------------------------------------------
-
-/** Raises by steps that change both halves, so that a torn read is off by 2^32 or goes back. */
-const raiseMarks: Play<'raiseMarks'> = ({ mark, halt, count }) => {
-  const watermark = counters.openWatermark(mark)
-  for (let n = 1; n <= count; n++) counters.raiseWatermark(watermark, markOf(n))
-  counters.raise(counters.openFlag(halt))
-  return watermark.value
-}
-
-const markOf = (n: number): number => n * (2 ** 30 + 1)
-
-const readMarks: Play<'readMarks'> = ({ mark, halt, count }) => {
-  const watermark = counters.openWatermark(mark)
-  const flag = counters.openFlag(halt)
-  let [last, changes] = [0, 0]
-  for (let isLast = false; ;) {
-    const value = counters.readWatermark(watermark)
-    check(value >= last, `${value} after ${last}`)
-    check(value % (2 ** 30 + 1) === 0, `${value} was never raised`)
-    if (value > last) changes++
-    last = value
-    if (isLast) break
-    isLast = counters.isRaised(flag)
-  }
-  check(last === markOf(count), 'the last raise is seen')
-  return { changes }
-}
-
 // ---- Entry -----------------------------------------------------------------------------------
 
 const PLAYS: { readonly [Name in Role]: Play<Name> } = {
@@ -296,8 +266,6 @@ const PLAYS: { readonly [Name in Role]: Play<Name> } = {
   callEcho,
   echo,
   echoAsync,
-  raiseMarks,
-  readMarks,
 }
 
 const { name, role } = workerData as { name: Role; role: never }

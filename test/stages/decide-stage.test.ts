@@ -22,6 +22,7 @@ const codec = {
     kind: 'note',
     value: words[base + 7]!,
   }),
+  probeOf: () => 0,
 } as unknown as MessageCodec<Note>
 
 function open(answer: Answer, cells = 64) {
