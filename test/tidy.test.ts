@@ -21,7 +21,7 @@ interface Layer {
   readonly files?: readonly { readonly path: RegExp; readonly outside: readonly string[] }[]
 }
 
-const SRC = 'base core ring codec wal net stages engine state-machines sim server client cli'
+const SRC = 'base core ring codec wal net stages engine state-machines check sim server client cli'
 const ALL = SRC.split(' ')
 const TO_ENGINE = ['base', 'core', 'ring', 'codec', 'wal', 'net', 'stages', 'state-machines']
 
@@ -46,6 +46,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     files: [{ path: /\.worker\.ts$/, outside: ['node:worker_threads'] }],
   },
   'state-machines': { imports: ['base', 'codec'], outside: [] },
+  check: { imports: ['base'], outside: [] },
   engine: {
     imports: TO_ENGINE,
     outside: words('node:worker_threads node:os node:path node:url node:fs node:crypto'),
@@ -53,7 +54,9 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     files: [{ path: /^src\/engine\/state-machine-of\.ts$/, outside: ['<computed spec.url>'] }],
   },
   sim: {
-    imports: ['base', 'core', 'ring', 'codec', 'wal', 'stages', 'state-machines', 'engine'],
+    imports: [
+      ...['base', 'core', 'ring', 'codec', 'wal', 'stages', 'state-machines', 'engine', 'check'],
+    ],
     outside: ['piscina', 'node:worker_threads'],
   },
   server: {
@@ -359,6 +362,8 @@ const REFUSED: readonly Plant[] = [
   [layerProblems, 'src/engine/host.ts', "import { z } from 'zod'"],
   [layerProblems, 'src/engine/host.ts', "import { a } from '../server/a.ts'"],
   [layerProblems, 'src/state-machines/kv.ts', "import { a } from '../core/a.ts'"],
+  [layerProblems, 'src/check/x.ts', "import { readFileSync } from 'node:fs'"],
+  [layerProblems, 'src/check/x.ts', "import { a } from '../core/a.ts'"],
   [layerProblems, 'src/sim/run.ts', "import { a } from '../engine/host.ts'"],
   [layerProblems, 'src/sim/run.ts', "new URL('../stages/wal-stage.worker.ts', import.meta.url)"],
   [layerProblems, 'src/client/x.ts', "import { a } from '../core/a.ts'"],

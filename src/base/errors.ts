@@ -17,6 +17,7 @@ export interface ErrorDetails {
   E_ABORTED: { readonly reason: string }
   E_PAYLOAD_SIZE: { readonly sizeBytes: number; readonly maxBytes: number }
   E_CLOSED: { readonly what: string }
+  E_HISTORY_INVALID: { readonly line: number; readonly field: string; readonly problem: string }
   E_FRAME_INVALID: { readonly field: string; readonly problem: string }
   E_DATA_DIR: { readonly problem: string }
   E_WAL_CORRUPT: { readonly segment: string; readonly offsetBytes: number }

@@ -50,6 +50,7 @@ function programOf(onExit: (exit: Exit) => void): Command {
     .addHelpText('after', `\nNot available yet: ${MISSING_COMMANDS.join(', ')}`)
     .exitOverride()
   for (const name of COMMANDS) addCommand(program, name, onExit)
+  addCheck(program, onExit)
   for (const name of MISSING_COMMANDS) addMissing(program, name)
   return program
 }
@@ -67,6 +68,26 @@ function addCommand(program: Command, name: CommandName, onExit: (exit: Exit) =>
     const problems = unknownOf(command.args)
     const { runCommand } = await import('./commands.ts')
     onExit(await runCommand(name, { flags, file: configFileOf(flags, problems) }, problems))
+  })
+}
+
+function addCheck(program: Command, onExit: (exit: Exit) => void): void {
+  const command = program
+    .command('check')
+    .description('judge a recorded history: linearizable or not, and why not')
+    .argument('[FILE]', 'the history, one event a line (docs/checking.md)')
+    .helpOption('--help', 'print this help')
+    .allowUnknownOption() // refused below, together with every other problem
+    .allowExcessArguments()
+    .addOption(new Flag('--model [name]', 'what the clients used: register, kv or append'))
+    .addOption(new Flag('--format [name]', 'jepsen or jsonl (default: by the first character)'))
+    .addOption(new Flag('--timeout [seconds]', 'then unknown (default 60)').default('60', '60'))
+  command.action(async () => {
+    const isFlag = (arg: string): boolean => arg.startsWith('-')
+    const unknown = command.args.filter(isFlag).map((arg) => `${arg}: no such option`)
+    const files = command.args.filter((arg) => !isFlag(arg))
+    const { runCheck } = await import('./check.ts')
+    onExit(runCheck(command.opts(), files, unknown))
   })
 }
 
