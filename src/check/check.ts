@@ -6,9 +6,10 @@
  * A history is linearizable exactly when each key's part is (Herlihy and Wing 1990, locality).
  */
 import { assert } from '../base/assert.ts'
-import { compile } from './compile.ts'
+import { compile, type Initial } from './compile.ts'
 import { type Model, type Operation, validate, type Verdict } from './operation.ts'
 import { type Budget, search } from './search.ts'
+import { brokenSegment } from './segments.ts'
 import { shrink, type Window } from './shrink.ts'
 
 export interface CheckOptions {
@@ -37,7 +38,8 @@ export interface CheckResult {
 
 const MEMORY_BYTES_MAX = 2 ** 29
 /** A first round gives every key this much, so that one hard key does not starve the others. */
-const FIRST_ROUND_STEPS = 50_000
+const SHORT_STEPS = 50_000
+const SEGMENT_STEPS = 20_000
 const STEPS_PER_CLOCK = 256
 
 interface Meter {
@@ -59,31 +61,57 @@ export function checkHistory(
   validate(model, operations)
   const parts = partition(operations)
   const meter = meterOf(options)
-  const verdicts = new Map<string, Verdict>()
-  let reached = 0 // by the last search
-  for (const stepsMax of [FIRST_ROUND_STEPS, Infinity]) {
-    for (const [key, part] of parts) {
-      if ((verdicts.get(key) ?? 'unknown') !== 'unknown') continue
-      const found = search(compile(model, part), budgetOf(meter, stepsMax))
-      verdicts.set(key, found.verdict)
-      reached = found.reached
-      if (verdicts.get(key) === 'not-linearizable') break
-    }
-    if ([...verdicts.values()].includes('not-linearizable')) break
-  }
-  const keyOf = (wanted: Verdict): string | undefined =>
-    [...verdicts].find(([, verdict]) => verdict === wanted)?.[0]
-  const broken = keyOf('not-linearizable')
-  const undecided = keyOf('unknown')
-  const wantsWindow = broken !== undefined && options.wantsWindow !== false
+  const { broken, undecided } = judgeParts(model, parts, meter)
   const result = { states: meter.spent, keys: parts.size, operations: operations.length }
-  const windowMeter: Meter = { ...meter, left: options.stepsMax ?? Infinity, spent: 0 }
-  const budget = (): Budget => budgetOf(windowMeter, Infinity)
-  const window = wantsWindow ? shrink(model, parts.get(broken)!, reached, budget) : null
-  if (broken !== undefined) return { verdict: 'not-linearizable', key: broken, window, ...result }
-  if (undecided !== undefined)
-    return { verdict: 'unknown', key: undecided, window: null, ...result }
-  return { verdict: 'linearizable', key: null, window: null, ...result }
+  if (broken !== undefined) {
+    const { key, piece, initial, reached } = broken
+    const windowMeter: Meter = { ...meter, left: options.stepsMax ?? Infinity, spent: 0 }
+    const budget = (): Budget => budgetOf(windowMeter, Infinity)
+    const isWanted = options.wantsWindow !== false
+    const window = isWanted ? shrink(model, piece, initial, reached, budget) : null
+    return { verdict: 'not-linearizable', key, window, ...result }
+  }
+  const verdict = undecided === undefined ? 'linearizable' : 'unknown'
+  return { verdict, key: undecided ?? null, window: null, ...result }
+}
+
+interface Broken {
+  readonly key: string
+  readonly piece: readonly Operation[]
+  readonly initial: Initial
+  readonly reached: number
+}
+
+/** A short search of each key; then of each undecided one its pieces, and then the whole. */
+function judgeParts(model: Model, parts: ReadonlyMap<string, Operation[]>, meter: Meter) {
+  let undecided = [...parts.keys()]
+  for (const round of ['short', 'pieces', 'whole'] as const) {
+    const left: string[] = []
+    for (const key of undecided) {
+      const found = judgePart(model, key, parts.get(key)!, round, meter)
+      if (found === 'unknown') left.push(key)
+      else if (found !== 'linearizable') return { broken: found, undecided: undefined }
+    }
+    undecided = left
+  }
+  return { broken: undefined, undecided: undecided[0] }
+}
+
+function judgePart(
+  model: Model,
+  key: string,
+  part: readonly Operation[],
+  round: 'short' | 'pieces' | 'whole',
+  meter: Meter,
+): 'linearizable' | 'unknown' | Broken {
+  if (round === 'pieces') {
+    const segment = brokenSegment(model, part, () => budgetOf(meter, SEGMENT_STEPS))
+    if (segment === undefined) return 'unknown'
+    return { key, piece: segment.operations, initial: 'any', reached: segment.reached }
+  }
+  const stepsMax = round === 'short' ? SHORT_STEPS + 2 * part.length : Infinity
+  const { verdict, reached } = search(compile(model, part), budgetOf(meter, stepsMax))
+  return verdict === 'not-linearizable' ? { key, piece: part, initial: 'nil', reached } : verdict
 }
 
 function partition(operations: readonly Operation[]): Map<string, Operation[]> {

@@ -22,7 +22,7 @@ export type Reduction = (operations: readonly Operation[], trial: Trial) => Oper
 export const reductionsOf = (model: Model): readonly Reduction[] =>
   model === 'append'
     ? [withoutElements, withoutSingles(canGoFromList)]
-    : [withoutValues, withoutSingles(canGoFromRegister)]
+    : [withoutValues, withoutSingles(canGoFromRegister), withoutSpares]
 
 /**
  * Tries to leave out units in chunks: half of them, a quarter, down to single ones, and again as
@@ -97,6 +97,23 @@ const canGoFromRegister: CanGo = (gone, stay) => {
     if (operation.outcome !== 'fail') return !observed.some((value) => written.has(value))
     return [...written].every((value) => value === observed[0])
   })
+}
+
+/**
+ * Of equal pending operations only as many as could be of use: each operation that ended needs at
+ * most one of them right before it (pending.ts), and the first called do as well as any.
+ */
+function withoutSpares(operations: readonly Operation[], trial: Trial): Operation[] {
+  if (operations.some(({ f }) => f === 'incr')) return [...operations]
+  const ended = operations.filter(({ outcome }) => outcome !== 'info').length
+  const counts = new Map<string, number>()
+  const rest = operations.filter(({ f, value, outcome }) => {
+    if (outcome !== 'info') return true
+    const name = canonical([f, value])
+    counts.set(name, (counts.get(name) ?? 0) + 1)
+    return counts.get(name)! <= ended
+  })
+  return trial.isBroken(rest) ? rest : [...operations]
 }
 
 // ---- Lists -----------------------------------------------------------------------------------

@@ -12,7 +12,8 @@
  *
  * Where the budget ends before step 3 the window is sound, and larger than it need be.
  */
-import { compile, type Initial, isRead } from './compile.ts'
+import { compile, type Initial } from './compile.ts'
+import { canCutLeft, matters, prefixOf, suffixOf } from './cut.ts'
 import type { Model, Operation } from './operation.ts'
 import { type Budget, search } from './search.ts'
 import { reductionsOf } from './reduce.ts'
@@ -33,19 +34,20 @@ export interface Judge {
 }
 
 /**
- * @param part of one key, and without an order
- * @param reached where the search of the whole got stuck
+ * @param part of one key, and without an order from `initial`
+ * @param reached where the search of it got stuck
  */
 export function shrink(
   model: Model,
   part: readonly Operation[],
+  initial: Initial,
   reached: number,
   budgetOf: () => Budget,
 ): Window {
   const judge = judgeOf(model, budgetOf)
   const relevant = part.filter(matters).sort((left, right) => left.call - right.call)
-  const prefix = shortestPrefix(relevant, reached, judge)
-  const cut = latestStart(model, prefix, judge)
+  const prefix = shortestPrefix(relevant, initial, reached, judge)
+  const cut = latestStart(model, prefix, initial, judge)
   let { operations } = cut
   for (const reduce of reductionsOf(model))
     operations = reduce(operations, {
@@ -68,13 +70,10 @@ function judgeOf(model: Model, budgetOf: () => Budget): Judge {
   }
 }
 
-/** What failed did not happen, unless a cas; a pending read did nothing. */
-const matters = ({ f, outcome }: Operation): boolean =>
-  outcome === 'ok' || f === 'cas' || (outcome === 'info' && !isRead(f))
-
 /** The search got stuck at a return: the prefix that ends there is the first to be tried. */
 function shortestPrefix(
   operations: readonly Operation[],
+  initial: Initial,
   reached: number,
   judge: Judge,
 ): readonly Operation[] {
@@ -82,34 +81,21 @@ function shortestPrefix(
     .filter(({ outcome }) => outcome !== 'info')
     .map((operation) => operation.return)
     .sort((left, right) => left - right)
-  const isBroken = (i: number): boolean => judge.isBroken(prefixOf(operations, returns[i]!), 'nil')
+  const isBroken = (i: number): boolean =>
+    judge.isBroken(prefixOf(operations, returns[i]!), initial)
   const stuck = Math.max(returns.indexOf(reached), 0)
   const found = firstFrom(stuck, returns.length - 1, isBroken)
   return judge.isOver() ? operations : prefixOf(operations, returns[found]!)
 }
 
-const prefixOf = (operations: readonly Operation[], through: number): readonly Operation[] =>
-  operations
-    .filter(({ call }) => call <= through)
-    .map((operation) =>
-      operation.outcome === 'info' || operation.return <= through ? operation : open(operation),
-    )
-    .filter(matters)
-
-const open = (operation: Operation): Operation => ({
-  ...operation,
-  result: null,
-  return: Infinity,
-  outcome: 'info',
-})
-
 function latestStart(
   model: Model,
   operations: readonly Operation[],
+  initial: Initial,
   judge: Judge,
 ): { operations: readonly Operation[]; initial: Initial } {
-  const whole = { operations, initial: 'nil' as const }
-  if (model === 'append' || operations.some(({ f }) => f === 'incr')) return whole
+  const whole = { operations, initial }
+  if (!canCutLeft(model, operations)) return whole
   const starts = operations.map(({ call }) => call)
   const isBroken = (back: number): boolean =>
     back > 0 && judge.isBroken(suffixOf(operations, starts[starts.length - back]!), 'any')
@@ -118,16 +104,6 @@ function latestStart(
   if (back > starts.length || judge.isOver()) return whole
   return { operations: suffixOf(operations, starts[starts.length - back]!), initial: 'any' }
 }
-
-const suffixOf = (operations: readonly Operation[], from: number): readonly Operation[] =>
-  operations
-    .filter((operation) => operation.call >= from || mayHappenFrom(operation, from))
-    .map((operation) => (operation.call >= from ? operation : open(operation)))
-    .filter(matters)
-
-/** Of what was called before: pending, or open, and more than a look. */
-const mayHappenFrom = ({ outcome, return: returned }: Operation, from: number): boolean =>
-  outcome === 'info' || (outcome === 'ok' && returned >= from)
 
 /**
  * The least index at which it is true, given that it stays true from there on, and is at `last`.

@@ -156,12 +156,27 @@ test.each([5, 1000])('time-outs by the hundred, of %i values, do not blow up', (
   expect(states).toBeLessThan(20_000)
 })
 
-test('configurations with one hash are told apart, and less spent covers more', () => {
+test('configurations with one hash are told apart', () => {
+  const memo = createMemo(0, 2 ** 26)
+  // Among so many, about ten pairs have the same 32 bits of hash.
+  const keys = Array.from({ length: 300_000 }, (_, i) => Int32Array.of(i % 700, (i / 700) | 0))
+  expect(keys.every((key) => visit(memo, key, 2) === 'new')).toBe(true)
+  expect(keys.every((key) => visit(memo, key, 2) === 'covered')).toBe(true)
+})
+
+test('a configuration is covered by one of the same place that had spent no more', () => {
   const memo = createMemo(1, 2 ** 24)
-  const keys = Array.from({ length: 5000 }, (_, i) => Int32Array.of(0b01, i % 70, (i / 70) | 0))
-  expect(keys.map((key) => visit(memo, key, 3)).every((found) => found === 'new')).toBe(true)
-  expect(keys.map((key) => visit(memo, key, 3)).every((found) => found === 'covered')).toBe(true)
+  expect(visit(memo, Int32Array.of(0b01, 3, 0), 3)).toBe('new')
   expect(visit(memo, Int32Array.of(0b11, 3, 0), 3)).toBe('covered')
   expect(visit(memo, Int32Array.of(0b10, 3, 0), 3)).toBe('new')
   expect(visit(memo, Int32Array.of(0b01, 3), 2)).toBe('new')
+})
+
+test('a violation after hundreds of time-outs is found by pieces', () => {
+  const shape = { model: 'register', processes: 5, operations: 5000, values: 5 } as const
+  const history = recordHistory(1, { ...shape, infoRate: 0.01 })
+  const reads = history.filter(({ f, outcome }) => f === 'read' && outcome === 'ok')
+  const bad = history.map((one) => (one === reads.at(-3) ? { ...one, result: 77 } : one))
+  const result = checkHistory('register', bad, { stepsMax: 300_000 })
+  expect(result).toMatchObject({ verdict: no, window: { isMinimal: true } })
 })

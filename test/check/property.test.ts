@@ -1,8 +1,11 @@
 import { expect, test } from 'vitest'
 import { checkHistory } from '../../src/check/check.ts'
+import { canCutLeft, matters, prefixOf, suffixOf } from '../../src/check/cut.ts'
 import type { Operation } from '../../src/check/operation.ts'
+import { reductionsOf } from '../../src/check/reduce.ts'
 import { hasOrder, hasOrderFromAny } from '../support/brute-force.ts'
 import {
+  chanceOf,
   drawHistory,
   type HistoryShape,
   mutateHistory,
@@ -64,3 +67,19 @@ function judgeWindow(
   expect(operations.length).toBeGreaterThan(0)
   expect(window.isMinimal).toBe(true)
 }
+
+test.each(SHAPES)('%s: no step towards a window spoils an order', (_name, shape) => {
+  for (const seed of seeds) {
+    const chance = chanceOf(seed)
+    const whole = recordHistory(seed, { ...shape, operations: 8 }).filter(matters)
+    const at = (): number => Math.floor(chance() * 30)
+    const prefix = prefixOf(whole, at())
+    expect({ seed, prefix, isOrdered: hasOrder(prefix) }).toMatchObject({ isOrdered: true })
+    const canCut = canCutLeft(shape.model, prefix) && chance() < 0.5
+    let operations = canCut ? suffixOf(prefix, at()) : prefix
+    const trial = { isBroken: () => chance() < 0.4, isOver: () => false }
+    for (const reduce of reductionsOf(shape.model)) operations = reduce(operations, trial)
+    const isOrdered = canCut ? hasOrderFromAny(operations) : hasOrder(operations)
+    expect({ seed, whole, operations, isOrdered }).toMatchObject({ isOrdered: true })
+  }
+})
