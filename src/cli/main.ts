@@ -51,6 +51,7 @@ function programOf(onExit: (exit: Exit) => void): Command {
     .exitOverride()
   for (const name of COMMANDS) addCommand(program, name, onExit)
   addCheck(program, onExit)
+  addSim(program, onExit)
   for (const name of MISSING_COMMANDS) addMissing(program, name)
   return program
 }
@@ -88,6 +89,32 @@ function addCheck(program: Command, onExit: (exit: Exit) => void): void {
     const files = command.args.filter((arg) => !isFlag(arg))
     const { runCheck } = await import('./check.ts')
     onExit(runCheck(command.opts(), files, unknown))
+  })
+}
+
+function addSim(program: Command, onExit: (exit: Exit) => void): void {
+  const command = program
+    .command('sim')
+    .description('run the deterministic simulator: seeds under faults, judged step by step')
+    .helpOption('--help', 'print this help')
+    .allowUnknownOption() // refused below, together with every other problem
+    .allowExcessArguments()
+    .addOption(new Flag('--seeds [A..B]', 'these seeds, both ends included'))
+    .addOption(new Flag('--class [name]', 'of this class; without it each seed draws its own'))
+    .addOption(new Flag('--budget [seconds]', 'begin nothing new after so long'))
+    .addOption(new Flag('--mutant [name]', 'with this planted fault (from a checkout)'))
+    .addOption(new Flag('--workers [count]', 'threads (default: 2, or as many as there are)'))
+    .addOption(new Flag('--json [file]', 'write the result as JSON; - is stdout'))
+    .addOption(new Flag('--replay [seed]', 'run one seed and print its trace hash'))
+    .addOption(new Flag('--trace', 'with --replay: the sequence chart of its end'))
+    .addOption(new Flag('--shrink', 'with --replay: make a failing seed smaller'))
+    .addOption(new Flag('--list-classes', 'print the classes'))
+    .addOption(new Flag('--list-mutants', 'print the mutants and what they must violate'))
+    .addOption(new Flag('--coverage', 'print the coverage counters'))
+    .addOption(new Flag('--progress', 'tell on stderr how far it is'))
+  command.action(async () => {
+    const { runSim } = await import('./sim.ts')
+    onExit(await runSim(command.opts(), unknownOf(command.args)))
   })
 }
 

@@ -1,0 +1,96 @@
+/**
+ * Clients: sessions that submit through whichever node leads, and know of each request one of three
+ * outcomes. Refused: never proposed. Ok: the leader that took it reported it chosen. All else is
+ * unknown. Values are serial numbers.
+ *
+ * Invariants (I12): what is ok is chosen by what lies on disks; what is refused never is.
+ */
+import { cover } from './coverage.ts'
+import { type Frame, makeFrame } from './frames.ts'
+import { demand } from './invariants.ts'
+import { drawUs } from './laws.ts'
+import { LEADER, type Op } from './plan.ts'
+import { chance } from './random.ts'
+import { place, skip } from './ring.ts'
+import { INGEST_RING } from './core-driver.ts'
+import { DUE, type SimNode, type World, later, leaderOf } from './world.ts'
+
+/** @returns false when it was refused */
+export function submit<M>(world: World<M>, op: Op & { readonly kind: 'submit' }): boolean {
+  const node = op.node === LEADER ? leaderOf(world) : world.nodes[op.node]
+  if (node === undefined || !node.alive || node.leading === null) return refuse(world)
+  const { leading, driver } = node
+  const isBasic = world.plan.engine === 'basic-paxos'
+  const backlog = isBasic ? node.pending.length : leading.next - 1 - driver.view.chosen
+  if (backlog > world.plan.knobs.backlogEntriesMax) {
+    cover(world.coverage, 'request-refused-by-limit')
+    return refuse(world)
+  }
+  const ring = node.rings[INGEST_RING]!
+  if (chance(node.random, world.plan.noise.gaps)) skip(ring)
+  const sequence = (world.sessionSequences[op.session] ?? 0) + 1
+  world.sessionSequences[op.session] = sequence + op.count - 1
+  const frame = makeFrame(world.arena, {
+    first: isBasic ? 0 : leading.next,
+    count: isBasic ? 1 : op.count,
+    ballot: leading.ballot,
+    payloadSizeBytes: op.payloadSizeBytes,
+    session: op.session + 1,
+    sessionSequence: sequence,
+  })
+  if (!isBasic) leading.next += op.count
+  const request = { frame, node: node.place, atUs: world.nowUs, outcome: 'pending' as const }
+  world.requests.push(request)
+  node.pending.push(request)
+  const { ballot } = leading
+  const frames = [place(ring, frame)]
+  frames[0]!.kept = true // ingest holds it until the core has seen it
+  const input = { kind: 'submitted', ballot, frames }
+  const atUs = world.nowUs + drawUs(world.plan.laws.submit, node.random)
+  node.submittedAtUs = Math.max(node.submittedAtUs, atUs)
+  later(world, node.submittedAtUs - world.nowUs, DUE.input, node, input)
+  return true
+}
+
+function refuse<M>(world: World<M>): boolean {
+  world.refused += 1
+  cover(world.coverage, 'request-refused')
+  return false
+}
+
+/** Everything through `through` is chosen: the clients of this leader are told so. */
+export function settleRequests<M>(world: World<M>, node: SimNode<M>, through: number): void {
+  if (node.leading === null || world.plan.engine === 'basic-paxos') return
+  const { pending } = node
+  let count = 0
+  while (count < pending.length && pending[count]!.frame.through <= through) {
+    const request = pending[count++]!
+    request.outcome = 'ok'
+    demand(world.judge.isChosen(request.frame), 'I12', 'ok, and it is not chosen')
+  }
+  if (count > 0) pending.splice(0, count)
+}
+
+/** The node leads no more, or is gone: nobody will ever tell its clients. */
+export function loseRequests<M>(world: World<M>, node: SimNode<M>): void {
+  const { pending } = node
+  if (pending.length === 0) return
+  for (const request of pending) request.outcome = 'unknown'
+  pending.length = 0
+  cover(world.coverage, 'unknown-outcome')
+}
+
+/** Basic Paxos answers for every value that its own apply saw. */
+export function settleApplied<M>(
+  world: World<M>,
+  { pending }: SimNode<M>,
+  frames: readonly Frame[],
+): void {
+  for (const frame of frames) {
+    const at = pending.findIndex((request) => request.frame === frame)
+    if (at < 0) continue
+    pending[at]!.outcome = 'ok'
+    demand(world.judge.isChosen(frame), 'I12', 'ok, and it is not chosen')
+    pending.splice(at, 1)
+  }
+}

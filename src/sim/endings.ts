@@ -1,0 +1,204 @@
+/**
+ * How a run ends. Safety: it just ends. Liveness: everything heals, faults are over, and the
+ * cluster must come to a leader within four election timeouts, answer what is submitted, stop
+ * raising ballots and agree. Partial: the cut graph stays, and the cluster must be writable within
+ * four election timeouts all the same.
+ */
+import { submit } from './clients.ts'
+import { type Counter, cover } from './coverage.ts'
+import { demand } from './invariants.ts'
+import { mendAll } from './network.ts'
+import { restart } from './ops.ts'
+import { LEADER } from './plan.ts'
+import type { Loop } from './run.ts'
+import { type SimNode, type World, leaderOf } from './world.ts'
+import { bend } from './clock.ts'
+
+const LEADER_TIMEOUTS = 4
+const SETTLE_TIMEOUTS = 8
+const STEPS = 10
+const STALL_SLACK_US = 20_000
+const KEPT_FRAMES_MAX = 8
+const QUEUE_MAX = 400
+const BASIC_ROUNDS_MAX = 60
+const BASIC_KEPT_MAX = 1_200
+
+export function end<M>(world: World<M>, loop: Loop): void {
+  const { ending, engine } = world.plan
+  if (ending === 'safety') return
+  if (ending === 'partial') return partial(world, loop)
+  if (!heal(world, loop)) return
+  if (engine === 'basic-paxos') basicLive(world, loop)
+  else live(world, loop)
+}
+
+const timeoutUs = <M>({ plan }: World<M>): number => {
+  const slowest = Math.min(...plan.clocks.map(({ driftPpm }) => driftPpm), 0)
+  return Math.ceil((plan.knobs.electionTimeoutMs * 1e9) / (1_000_000 + slowest))
+}
+
+/** False when the run is over before. */
+export function heal<M>(world: World<M>, loop: Loop): boolean {
+  world.noisy = false
+  // A paused node works off its input in order and a stalled sync returns: neither is cut short.
+  let until = world.nowUs
+  for (const node of world.nodes) {
+    until = Math.max(until, node.pausedUntilUs, node.stalledUntilUs + STALL_SLACK_US)
+    node.syncFails = false
+    bend(node.clock, world.nowUs, world.plan.clocks[node.place]!.driftPpm, 0)
+  }
+  for (const direction of world.network.directions) {
+    direction.cloggedUntilUs = Math.min(direction.cloggedUntilUs, until)
+  }
+  if (!loop(until)) return false
+  for (const node of world.nodes) restart(world, node)
+  mendAll(world)
+  return true
+}
+
+/** Us until `done`; -1: not within the bound. */
+function runUntilDone<M>(world: World<M>, loop: Loop, boundUs: number, done: () => boolean) {
+  const startUs = world.nowUs
+  const stepUs = world.plan.knobs.tickMs * 1_000
+  while (!done()) {
+    if (world.nowUs - startUs >= boundUs) return -1
+    loop(world.nowUs + stepUs)
+  }
+  return world.nowUs - startUs
+}
+
+/** A leader that a quorum follows, seen from outside. */
+export function ruler<M>(world: World<M>): SimNode<M> | undefined {
+  const leader = leaderOf(world)
+  if (leader === undefined) return undefined
+  const { ballot } = leader.leading!
+  let count = 0
+  let voters = 0
+  for (const { member, alive, driver } of world.nodes) {
+    if (member.role === 'learner') continue
+    voters += 1
+    const { promised, acceptedBallot } = driver.view
+    if (alive && promised === ballot && acceptedBallot === ballot) count += 1
+  }
+  return count > voters / 2 ? leader : undefined
+}
+
+/** The bound starts again while a candidate still fetches its log. */
+function awaitRuler<M>(world: World<M>, loop: Loop): boolean {
+  const boundUs = LEADER_TIMEOUTS * timeoutUs(world)
+  const progressOf = (): number => world.nodes.reduce((sum, { stored }) => sum + stored.length, 0)
+  for (let before = -1; before !== progressOf();) {
+    before = progressOf()
+    if (runUntilDone(world, loop, boundUs, () => ruler(world) !== undefined) >= 0) return true
+  }
+  return false
+}
+
+function live<M>(world: World<M>, loop: Loop): void {
+  demand(awaitRuler(world, loop), 'L1', 'no leader within four election timeouts')
+  loop(world.nowUs + SETTLE_TIMEOUTS * timeoutUs(world))
+  const ballots = ballotsOf(world)
+  const before = world.requests.length
+  const goal = world.judge.chosenThrough
+  for (let i = 0; i < 3; i++) demand(ask(world), 'L1', 'the leader does not stay')
+  const answered = (): boolean =>
+    world.requests.slice(before).every(({ outcome }) => outcome === 'ok')
+  demand(awaitProgress(world, loop, answered), 'L3', 'a request is not answered')
+  const agreed = (): boolean => world.nodes.every((node) => isLevel(world, node, goal))
+  demand(awaitProgress(world, loop, agreed), 'L5', `nodes differ: ${levels(world)}`)
+  demand(ballotsOf(world) === ballots, 'L2', `${ballots} grew to ${ballotsOf(world)}`)
+  loop(world.nowUs + 2 * timeoutUs(world))
+  checkQueues(world, KEPT_FRAMES_MAX)
+  for (const { member } of world.nodes) {
+    if (member.role === 'learner') cover(world.coverage, 'learner-caught-up')
+  }
+}
+
+const ballotsOf = <M>({ nodes }: World<M>): string =>
+  nodes.map(({ driver }) => driver.view.promised).join()
+
+const levels = <M>({ nodes }: World<M>): string =>
+  nodes.map(({ driver }) => driver.view.chosen).join()
+
+function isLevel<M>(world: World<M>, { driver }: SimNode<M>, goal: number): boolean {
+  const { chosen, last } = driver.view
+  return chosen > goal && chosen === world.judge.chosenThrough && last === chosen
+}
+
+function ask<M>(world: World<M>): boolean {
+  const leader = ruler(world)
+  if (leader === undefined) return false
+  const op = { kind: 'submit', atUs: 0, session: 0, count: 2, payloadSizeBytes: 8 } as const
+  return submit(world, { ...op, node: leader.place })
+}
+
+/** True when `done` comes true; the bound starts again while any log grows (small windows). */
+function awaitProgress<M>(world: World<M>, loop: Loop, done: () => boolean): boolean {
+  const growth = (): number =>
+    world.nodes.reduce((sum, { driver, stored }) => sum + driver.view.chosen + stored.length, 0)
+  for (let before = -1; before !== growth();) {
+    before = growth()
+    if (runUntilDone(world, loop, STEPS * timeoutUs(world), done) >= 0) return true
+  }
+  return false
+}
+
+function checkQueues<M>(world: World<M>, keptMax: number): void {
+  const kept = world.nodes.map(({ rings }) =>
+    rings.reduce((sum, { frames }) => sum + frames.filter((frame) => frame.kept).length, 0),
+  )
+  demand(Math.max(...kept) <= keptMax, 'L6', `frames kept in rings: ${kept.join()}`)
+  demand(world.queue.size <= QUEUE_MAX, 'L6', `${world.queue.size} things to come`)
+}
+
+/** Writable within four election timeouts while the graph stays cut; then it must heal as well. */
+function partial<M>(world: World<M>, loop: Loop): void {
+  const goal = world.judge.chosenThrough
+  const first = world.requests.length
+  const boundUs = LEADER_TIMEOUTS * timeoutUs(world)
+  const writable = (): boolean => {
+    submit(world, {
+      kind: 'submit',
+      atUs: 0,
+      session: 1,
+      count: 1,
+      payloadSizeBytes: 8,
+      node: LEADER,
+    })
+    const fresh = world.requests.slice(first)
+    return world.judge.chosenThrough > goal && fresh.some(({ outcome }) => outcome === 'ok')
+  }
+  const tookUs = runUntilDone(world, loop, boundUs, writable)
+  demand(tookUs >= 0, 'L1', `not writable in a ${world.plan.graph} graph`)
+  cover(world.coverage, `partial-${world.plan.graph!}-solved` satisfies Counter)
+  const ballots = ballotsOf(world)
+  loop(world.nowUs + 2 * boundUs)
+  const settled = ballotsOf(world)
+  loop(world.nowUs + 2 * boundUs)
+  demand(ballotsOf(world) === settled, 'L2', `ballots grow: ${ballots}, ${settled}`)
+  if (heal(world, loop)) live(world, loop)
+}
+
+/** A value now and then fills the gaps that nobody had a value for. */
+function basicLive<M>(world: World<M>, loop: Loop): void {
+  const roundUs = 5 * timeoutUs(world)
+  const ask = (): void => {
+    for (const node of world.nodes) {
+      const op = { kind: 'submit', atUs: 0, session: 0, count: 1, payloadSizeBytes: 8 } as const
+      submit(world, { ...op, node: node.place })
+    }
+  }
+  ask()
+  for (let round = 1; round <= BASIC_ROUNDS_MAX; round++) {
+    loop(world.nowUs + roundUs)
+    if (isSettled(world)) return checkQueues(world, BASIC_KEPT_MAX)
+    if (round % 8 === 0) ask()
+  }
+  const open = world.requests.filter(({ outcome }) => outcome === 'pending').length
+  demand(open === 0, 'L3', `${open} requests are not answered`)
+  demand(isSettled(world), 'L5', `nodes differ: ${levels(world)}`)
+}
+
+const isSettled = <M>({ nodes, requests, judge }: World<M>): boolean =>
+  nodes.every(({ driver }) => driver.view.chosen === judge.chosenThrough) &&
+  requests.every(({ outcome }) => outcome !== 'pending')

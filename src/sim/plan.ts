@@ -1,0 +1,120 @@
+/**
+ * What a seed means: members, knobs, laws and the list of everything that will be done to the
+ * cluster (client requests, faults, operators), drawn before the run. The run itself draws only
+ * what links and disks do by chance, each from a generator of its own, so that a plan with fewer
+ * operations is still a run (shrink.ts). Plain data.
+ */
+import type { Member } from '../core/engine.ts'
+import type { Law } from './laws.ts'
+
+export interface Knobs {
+  readonly heartbeatMs: number
+  readonly electionTimeoutMs: number
+  readonly windowBytes: number
+  readonly batchBytesMax: number
+  readonly batchEntriesMax: number
+  readonly pipelineDepth: number
+  readonly tickMs: number
+  /** Basic Paxos: how many propose at once, and instances in flight. */
+  readonly proposers: number
+  readonly inflightInstancesMax: number
+  /** Clients are refused beyond so many unchosen entries at one node (ingest's bound). */
+  readonly backlogEntriesMax: number
+}
+
+export interface Laws {
+  readonly link: Law
+  readonly sync: Law
+  readonly read: Law
+  readonly apply: Law
+  /** From the stamp of a request to the core. */
+  readonly submit: Law
+}
+
+/** Rates per 1,000 messages or events. */
+export interface Noise {
+  readonly loss: number
+  readonly duplicates: number
+  /** Messages overtake each other inside a session. */
+  readonly reorder: boolean
+  readonly flips: number
+  /** Neighbours in the log do not adjoin in the ring. */
+  readonly gaps: number
+}
+
+/** Place of a node, or the node that leads at that moment. */
+export const LEADER = -1
+
+interface At {
+  readonly atUs: number
+}
+export type Op =
+  | (At & {
+      readonly kind: 'submit'
+      readonly session: number
+      readonly count: number
+      readonly payloadSizeBytes: number
+      /** LEADER: whoever leads; else this node, which refuses when it does not lead. */
+      readonly node: number
+    })
+  | (At & { readonly kind: 'crash'; readonly node: number })
+  /** The end of the process: what was written stays in the page cache. */
+  | (At & { readonly kind: 'kill'; readonly node: number })
+  | (At & { readonly kind: 'restart'; readonly node: number })
+  | (At & { readonly kind: 'power' })
+  | (At & { readonly kind: 'cut'; readonly node: number; readonly other: number })
+  | (At & { readonly kind: 'one-way'; readonly node: number; readonly other: number })
+  | (At & { readonly kind: 'mend'; readonly node: number; readonly other: number })
+  | (At & { readonly kind: 'reset'; readonly node: number; readonly other: number })
+  | (At & {
+      readonly kind: 'clog'
+      readonly node: number
+      readonly other: number
+      readonly forUs: number
+    })
+  | (At & { readonly kind: 'isolate'; readonly node: number })
+  | (At & { readonly kind: 'mend-all' })
+  /** Only links of `hub` stay. */
+  | (At & { readonly kind: 'hub'; readonly node: number })
+  | (At & { readonly kind: 'chain' })
+  | (At & { readonly kind: 'pause'; readonly node: number; readonly forUs: number })
+  | (At & { readonly kind: 'stall'; readonly node: number; readonly forUs: number })
+  | (At & { readonly kind: 'fail-sync'; readonly node: number })
+  | (At & {
+      readonly kind: 'clock'
+      readonly node: number
+      readonly driftPpm: number
+      readonly stepUs: number
+    })
+  | (At & { readonly kind: 'pressure'; readonly node: number; readonly ring: number })
+  /** For operators: membership, transfer. None is drawn before the core has them. */
+  | (At & { readonly kind: 'operator'; readonly name: string; readonly node: number })
+
+export type OpKind = Op['kind']
+
+export type Ending =
+  /** Ends where the operations end. */
+  | 'safety'
+  /** Heals, freezes the faults, and demands progress and agreement. */
+  | 'liveness'
+  /** Keeps the cut of a partial-connectivity graph and demands progress. */
+  | 'partial'
+
+export interface Plan {
+  readonly seed: number
+  readonly className: string
+  readonly engine: 'xpaxos' | 'basic-paxos'
+  readonly members: readonly Member[]
+  readonly knobs: Knobs
+  readonly laws: Laws
+  readonly noise: Noise
+  /** The real src/wal over a simulated file system. */
+  readonly realWal: boolean
+  readonly clocks: readonly { readonly offsetMs: number; readonly driftPpm: number }[]
+  readonly ops: readonly Op[]
+  /** Faults end and the ending begins. */
+  readonly untilUs: number
+  readonly ending: Ending
+  readonly graph: 'quorum-loss' | 'constrained' | 'chained' | null
+  readonly eventsMax: number
+}

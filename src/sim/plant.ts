@@ -1,0 +1,41 @@
+/**
+ * Puts one mutant into the sources that this thread loads from now on. Works from a checkout only:
+ * a build has other text and no need of it.
+ */
+import { registerHooks } from 'node:module'
+import { ReplicaError } from '../base/errors.ts'
+import { MUTANTS, type Mutant } from './mutants.ts'
+
+/** @throws ReplicaError E_CONFIG_INVALID for an unknown mutant or outside a checkout */
+export function mutantOf(name: string): Mutant {
+  if (!import.meta.url.endsWith('.ts')) refuse('--mutant: works from a checkout only')
+  const mutant = MUTANTS.find((one) => one.name === name)
+  return mutant ?? refuse(`--mutant: ${name} is none of --list-mutants`)
+}
+
+/** The source with its fault; the text must be there exactly once. */
+export function mutated({ name, file, from, to }: Mutant, source: string): string {
+  const at = source.indexOf(from)
+  if (at < 0) refuse(`mutant ${name}: its text is not in ${file} any more`)
+  if (source.includes(from, at + 1)) refuse(`mutant ${name}: its text is twice in ${file}`)
+  return source.slice(0, at) + to + source.slice(at + from.length)
+}
+
+export function plant(name: string): void {
+  const mutant = mutantOf(name)
+  const url = new URL(`../../${mutant.file}`, import.meta.url).href
+  registerHooks({
+    load(target, context, nextLoad) {
+      const loaded = nextLoad(target, context)
+      if (target !== url) return loaded
+      const { source } = loaded
+      const text =
+        typeof source === 'string' ? source : Buffer.from(source as Uint8Array).toString()
+      return { ...loaded, source: mutated(mutant, text) }
+    },
+  })
+}
+
+function refuse(problem: string): never {
+  throw new ReplicaError('E_CONFIG_INVALID', problem, { problems: [problem] })
+}

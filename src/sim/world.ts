@@ -1,0 +1,157 @@
+/**
+ * The world of a run: one queue of what is to come, the nodes, links and disks, the judge, the
+ * coverage and the trace. Time is in microseconds and jumps from event to event. Plain data, and
+ * the few primitives that every part uses; network.ts, core-driver.ts and ops.ts do the rest.
+ *
+ * Invariants: nothing here reads a clock or chance but its own; one event is carried out at a time;
+ * every step of a node is counted, hashed and judged.
+ */
+import type { CoreView, Input, Member } from '../core/engine.ts'
+import type { Ballot, NodeId } from '../core/ids.ts'
+import type { Clock } from './clock.ts'
+import type { Coverage } from './coverage.ts'
+import type { Disk } from './disk.ts'
+import type { Frame, FrameArena } from './frames.ts'
+import type { Judge } from './judge.ts'
+import type { Stored } from './log.ts'
+import type { Network } from './network.ts'
+import type { Plan } from './plan.ts'
+import type { Queue } from './queue.ts'
+import { push } from './queue.ts'
+import type { Random } from './random.ts'
+import type { Ring } from './ring.ts'
+import type { Trace } from './trace.ts'
+import type { Wire } from './wire.ts'
+
+/**
+ * What the world does with a node, whatever runs in it: a bare core with its codec (core-driver.ts)
+ * or, later, the stages of production in one loop.
+ */
+export interface Driver<M> {
+  /** Starts from what its disk holds. */
+  boot(): void
+  /** Gives one input; a tick carries the node's own time. */
+  give(input: Input<M>): void
+  /** A message arrived; false: its bytes were refused, and the link must be reset. */
+  deliver(from: number, place: number, frames: readonly Frame[], overtaken: boolean): boolean
+  /** What was written and not synced is at the mercy of the disk; `keepAll`: the cache survives. */
+  stop(keepAll: boolean): void
+  synced(lsn: number): void
+  readDone(payload: unknown): void
+  readonly view: CoreView
+}
+
+export interface Leading {
+  readonly ballot: Ballot
+  next: number
+}
+
+export type Outcome = 'pending' | 'ok' | 'refused' | 'unknown'
+
+export interface Request {
+  readonly frame: Frame
+  readonly node: number
+  readonly atUs: number
+  outcome: Outcome
+}
+
+export interface SimNode<M> {
+  readonly place: number
+  readonly id: NodeId
+  readonly member: Member
+  readonly driver: Driver<M>
+  readonly clock: Clock
+  readonly random: Random
+  readonly rings: Ring[]
+  disk: Disk
+  /** Records as ordered; those behind `durableCount` are at risk. */
+  readonly stored: Stored[]
+  durableCount: number
+  syncing: boolean
+  syncFails: boolean
+  stalledUntilUs: number
+  life: number
+  alive: boolean
+  pausedUntilUs: number
+  /** What came while it was paused, in order: worked off when it wakes. */
+  readonly held: Due[]
+  leading: Leading | null
+  /** Requests that this node took in this term and has not answered, oldest first. */
+  readonly pending: Request[]
+  appliedAtUs: number
+  /** Requests reach the core in the order of their stamps. */
+  submittedAtUs: number
+  steps: number
+}
+
+export const DUE = {
+  tick: 0,
+  input: 1,
+  deliver: 2,
+  synced: 3,
+  read: 4,
+  op: 5,
+  call: 6,
+  wake: 7,
+} as const
+
+/** One shape for all that is to come, so that the loop stays monomorphic. */
+export interface Due {
+  readonly kind: number
+  readonly node: number
+  readonly life: number
+  readonly from: number
+  readonly a: number
+  readonly b: number
+  readonly payload: unknown
+}
+
+export interface World<M> {
+  readonly plan: Plan
+  readonly random: Random
+  readonly queue: Queue<Due>
+  readonly nodes: SimNode<M>[]
+  readonly network: Network
+  readonly wire: Wire<M>
+  readonly judge: Judge<M>
+  readonly arena: FrameArena
+  readonly coverage: Coverage
+  readonly trace: Trace
+  readonly requests: Request[]
+  readonly sessionSequences: number[]
+  nowUs: number
+  events: number
+  /** Loss, duplicates, reordering and flips are on. */
+  noisy: boolean
+  refused: number
+}
+
+export function later<M>(
+  world: World<M>,
+  inUs: number,
+  kind: number,
+  node: SimNode<M> | null,
+  payload: unknown,
+  a = 0,
+): void {
+  const place = node === null ? -1 : node.place
+  const life = node === null ? 0 : node.life
+  push(world.queue, world.nowUs + inUs, { kind, node: place, life, from: 0, a, b: 0, payload })
+}
+
+export function after<M>(world: World<M>, inUs: number, call: () => void): void {
+  later(world, inUs, DUE.call, null, call)
+}
+
+/** The living node that leads with the highest ballot. */
+export function leaderOf<M>({ nodes }: World<M>): SimNode<M> | undefined {
+  let best: SimNode<M> | undefined
+  for (const node of nodes) {
+    if (!node.alive || node.leading === null) continue
+    if (best === undefined || node.leading.ballot > best.leading!.ballot) best = node
+  }
+  return best
+}
+
+export const isAsleep = <M>({ nowUs }: World<M>, { pausedUntilUs, held }: SimNode<M>): boolean =>
+  pausedUntilUs > nowUs || held.length > 0
