@@ -3,8 +3,9 @@
  * Structured clone keeps message and stack but drops class, name, code and detail, so an error
  * that must cross a thread or a process is sent as an `ErrorRecord`.
  *
- * `outcome` says what became of a proposal: `not-proposed` means that it never entered the log and
- * never will; `unknown` means that it may or may not be chosen. There is no third failure.
+ * `outcome` says what became of a proposal: `not-proposed` means that it has no effect and never
+ * will: it never entered the log, or, in a session, the log itself refused it; `unknown` means that
+ * it may or may not be chosen. There is no third failure.
  */
 export type Outcome = 'not-proposed' | 'unknown'
 
@@ -16,6 +17,14 @@ export interface ErrorDetails {
   E_OVERLOADED: { readonly limitBytes: number }
   E_ABORTED: { readonly reason: string }
   E_PAYLOAD_SIZE: { readonly sizeBytes: number; readonly maxBytes: number }
+  /** Never opened, closed or expired; an earlier attempt may have had its effect all the same. */
+  E_SESSION_UNKNOWN: { readonly session: number }
+  /** One before it is missing; the log takes `next`. */
+  E_OUT_OF_ORDER: { readonly sequence: number; readonly next: number }
+  /** A retry that came too late for its answer. */
+  E_ANSWER_EXPIRED: { readonly sequence: number; readonly executed: 'yes' | 'unknown' }
+  /** `outcome` has said `never` of this sequence; new ones start at `next`. */
+  E_SESSION_FENCED: { readonly sequence: number; readonly next: number }
   E_CLOSED: { readonly what: string }
   E_HISTORY_INVALID: { readonly line: number; readonly field: string; readonly problem: string }
   E_FRAME_INVALID: { readonly field: string; readonly problem: string }

@@ -44,7 +44,8 @@ const FLAGS_KNOWN = FRAME_FLAG_SESSIONS
 
 const MAGIC = 0x5058 // 'X', 'P' in memory order
 const ENTRY_LENGTH_SIZE_BYTES = 4
-const ENTRY_SESSION_SIZE_BYTES = 16
+/** Client id and sequence before each entry of a frame with `sessions`. */
+export const ENTRY_SESSION_SIZE_BYTES = 16
 
 const AT_VERSION = 2
 const AT_KIND = 3

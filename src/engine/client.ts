@@ -20,7 +20,13 @@ import type { CellRing } from '../ring/cell-ring.ts'
 import { type LogRing, release } from '../ring/log-ring.ts'
 import { REPLY_HEADER_SIZE_BYTES, replySizeOf } from '../stages/apply-stage.ts'
 import * as cell from '../stages/cells.ts'
-import type { Ingest, IngestClient } from '../stages/ingest-stage.ts'
+import {
+  type FrameShape,
+  type Ingest,
+  type IngestClient,
+  PLAIN_FRAMES,
+  type SessionMark,
+} from '../stages/ingest-stage.ts'
 import { drain } from '../stages/port.ts'
 import type { Durability } from '../wal/identity.ts'
 
@@ -52,13 +58,30 @@ export interface Writer {
 export interface ClientSide {
   propose(payload: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<Proposed>
   writer(): Writer
+  /** For proposals of frames of another shape; plain ones share one lane. */
+  lane(shape: FrameShape): Lane
+  /** @throws ReplicaError when the entry is not taken; later failures reach `deferred` */
+  submit(lane: Lane, entry: LaneEntry, deferred: Deferred): void
   /** One duty cycle of what reaches clients. */
   doWork(): number
   /** Ends every open call. */
   fail(error: ReplicaError): void
 }
 
-interface Deferred {
+/** A sequence of proposals that share frames; a new client when leadership broke the old one. */
+export interface Lane {
+  readonly shape: FrameShape
+  client: IngestClient | null
+}
+
+export interface LaneEntry {
+  readonly payload: Uint8Array
+  /** Null exactly for lanes of plain frames. */
+  readonly mark: SessionMark | null
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface Deferred {
   readonly resolve: (value: Proposed) => void
   readonly reject: (error: ReplicaError) => void
   result: Uint8Array | null
@@ -122,32 +145,37 @@ export function createClientSide(
     if (wiring.completesOnApply) ingest.complete(clientId, through, index)
     return 1
   }
-  const openProposer = (): IngestClient => {
-    const client = ingest.openClient(nextClientId++, () => {
+  const clientOf = (lane: Lane): IngestClient => {
+    const { client: old, shape } = lane
+    if (old !== null && old.failure === null) return old
+    if (old !== null) ingest.closeClient(old)
+    const onProgress = (): void => {
       if (client.failure !== null) proposals.fail(client, client.failure)
-    })
-    return client
+    }
+    const client = ingest.openClient(nextClientId++, onProgress, shape)
+    return (lane.client = client)
   }
-  let proposer: IngestClient | null = null
-
-  const propose = (payload: Uint8Array, options: { readonly signal?: AbortSignal } = {}) =>
+  const write = (client: IngestClient, { payload, mark }: LaneEntry): boolean =>
+    mark === null ? ingest.tryWrite(client, payload) : ingest.tryWriteMarked(client, mark, payload)
+  const submit = (lane: Lane, entry: LaneEntry, deferred: Deferred): void => {
+    checkSize(entry.payload)
+    const { signal } = entry
+    if (failure !== null) throw failure
+    if (signal?.aborted === true) throw aborted('not-proposed')
+    if (!ingest.leads) throw notLeader(ingest.leader)
+    const client = clientOf(lane)
+    if (proposals.counts.open >= PROPOSALS_MAX || !write(client, entry)) {
+      const message = 'too much is proposed and not yet answered'
+      throw new ReplicaError('E_OVERLOADED', message, { limitBytes: ingest.limitBytes })
+    }
+    proposals.add(client, signal === undefined ? deferred : abortable(deferred, signal))
+    sealSoon()
+  }
+  const laneOf = (shape: FrameShape): Lane => ({ shape, client: null })
+  const plain = laneOf(PLAIN_FRAMES)
+  const propose = (payload: Uint8Array, { signal }: { readonly signal?: AbortSignal } = {}) =>
     new Promise<Proposed>((resolve, reject) => {
-      checkSize(payload)
-      const { signal } = options
-      if (failure !== null) throw failure
-      if (signal?.aborted === true) throw aborted('not-proposed')
-      if (!ingest.leads) throw notLeader(ingest.leader)
-      if (proposer === null || proposer.failure !== null) {
-        if (proposer !== null) ingest.closeClient(proposer)
-        proposer = openProposer()
-      }
-      if (proposals.counts.open >= PROPOSALS_MAX || !ingest.tryWrite(proposer, payload)) {
-        const message = 'too much is proposed and not yet answered'
-        throw new ReplicaError('E_OVERLOADED', message, { limitBytes: ingest.limitBytes })
-      }
-      const deferred = { resolve, reject, result: null }
-      proposals.add(proposer, signal === undefined ? deferred : abortable(deferred, signal))
-      sealSoon()
+      submit(plain, { payload, mark: null, signal }, { resolve, reject, result: null })
     })
   const writer = (): Writer => {
     if (failure !== null) throw failure
@@ -157,6 +185,8 @@ export function createClientSide(
   return {
     propose,
     writer,
+    lane: laneOf,
+    submit,
     doWork: () => drain(replies, REPLIES_MAX, onReplies),
     fail(error) {
       failure = error

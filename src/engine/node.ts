@@ -17,6 +17,7 @@ import { type Proposed, type Writer, createClientSide } from './client.ts'
 import { type NodeOptions, specOf } from './config.ts'
 import { startHost } from './host.ts'
 import { type NodeSpec, clientIdBaseOf } from './node-spec.ts'
+import { type Session, createSessionSide } from './session-client.ts'
 import {
   APPLIED_COUNTERS,
   type NodeMemory,
@@ -70,6 +71,13 @@ export interface ReplicaNode {
   propose(payload: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<Proposed>
   /** A batch interface for millions of entries a second. @throws E_NOT_LEADER */
   writer(): Writer
+  /** Entries that take effect exactly once, in order. @throws ReplicaError as `propose` */
+  openSession(): Promise<Session>
+  /**
+   * A session that was opened at this node or another one; nothing is asked of the log.
+   * @throws ReplicaError E_NOT_LEADER, E_CONFIG_INVALID
+   */
+  resumeSession(id: number, nextSequence: number): Session
   status(): NodeStatus
   statistics(): NodeStatistics
   /** Ends the node in order. The report is what its state machine ended with. */
@@ -141,6 +149,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     payloadSizeBytesMax: tuning.batchBytesMax - 1_024,
     completesOnApply: spec.engine === 'basic-paxos',
   })
+  const sessions = createSessionSide(ingest, client, spec.engine)
   const onFailure = (error: ReplicaError): void => {
     client.fail(error)
     onEvent({ kind: 'failed', node: id, error })
@@ -186,6 +195,8 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     },
     propose: (payload, options) => client.propose(payload, options),
     writer: () => client.writer(),
+    openSession: () => sessions.open(),
+    resumeSession: (session, nextSequence) => sessions.resume(session, nextSequence),
     status: statusOf(id, memory),
     statistics: () => statisticsOf(memory),
     close: () => (ended ??= end(() => host.close())),

@@ -1,6 +1,7 @@
 /**
  * Apply stage: executes chosen frames on the state machine, in log order, and checks as they pass
- * that no client's entry is lost or repeated (apply-check.ts).
+ * that no client's entry is lost or repeated (apply-check.ts). Frames with sessions go entry by
+ * entry through the session table (session-frames.ts), all others as they are.
  *
  *     decide --[APPLY]--> apply --[APPLIED]--> decide
  *                         apply --[REPLIES, bytes]--> the client whose own entries they were
@@ -11,7 +12,13 @@
  */
 import type { StateMachine } from '../base/state-machine.ts'
 import { ReplicaError } from '../base/errors.ts'
-import { FRAME_KIND, type FrameHeader, createFrameHeader, readFrameHeader } from '../codec/frame.ts'
+import {
+  FRAME_FLAG_SESSIONS,
+  FRAME_KIND,
+  type FrameHeader,
+  createFrameHeader,
+  readFrameHeader,
+} from '../codec/frame.ts'
 import { assert } from '../base/assert.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
 import { type LogRing, publish, tryClaim } from '../ring/log-ring.ts'
@@ -19,6 +26,8 @@ import { type ApplyCheck, noteFrame } from './apply-check.ts'
 import * as cell from './cells.ts'
 import { type Reply, createFrameBatch } from './frame-batch.ts'
 import { type OutPort, claim, drain, flush } from './port.ts'
+import { createSessionFrames } from './session-frames.ts'
+import { type SessionTable, createSessionTable } from './session-table.ts'
 import type { Stage } from './stage.ts'
 
 const ORDERS_MAX = 64
@@ -27,6 +36,8 @@ const REPLIES_SIZE_MAX_BYTES = 1024 * 1024
 export interface ApplyWiring {
   readonly stateMachine: StateMachine
   readonly check: ApplyCheck
+  /** As it was behind the last entry that the state machine has seen; default: none is open. */
+  readonly sessions?: SessionTable
   /** Whether this node proposed the client's entries; they may come back from the WAL. */
   readonly isOwnClient: (clientId: number) => boolean
   readonly logRings: readonly LogRing[]
@@ -69,13 +80,19 @@ export function createApplyStage(wiring: ApplyWiring): Stage {
     return 1
   }
   const applyFrame = (log: LogRing, at: number, first: number, replies: Reply[] | null): void => {
-    batch.enter(log, at, first, header, replies)
+    if ((header.flags & FRAME_FLAG_SESSIONS) !== 0) {
+      return sessions.apply(log, at, first, header, replies)
+    }
     if (header.kind !== FRAME_KIND.entries) return // of the protocol: takes indexes, says nothing
+    batch.enter(log, at, first, header, replies)
+    execute()
+  }
+  const execute = (): void => {
     try {
       stateMachine.apply(batch)
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)
-      const message = `the state machine threw at index ${String(first)}: ${reason}`
+      const message = `the state machine threw at index ${String(batch.first)}: ${reason}`
       throw new ReplicaError('E_STATE_MACHINE', message, { reason }, 'unknown', { cause })
     }
   }
@@ -90,6 +107,7 @@ export function createApplyStage(wiring: ApplyWiring): Stage {
     pending.splice(0, done)
     return pending.length === 0
   }
+  const sessions = createSessionFrames(wiring.sessions ?? createSessionTable(), batch, execute)
   const doWork = (): number => {
     if (!flush(toDecide) || (toClient !== null && !flush(toClient.port))) return 0
     if (!sendAnswers()) return 0

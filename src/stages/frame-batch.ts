@@ -7,11 +7,24 @@
  */
 import { assert } from '../base/assert.ts'
 import type { ApplyBatch } from '../base/state-machine.ts'
-import { FRAME_FLAG_SESSIONS, FRAME_HEADER_SIZE_BYTES, type FrameHeader } from '../codec/frame.ts'
+import {
+  ENTRY_SESSION_SIZE_BYTES,
+  FRAME_FLAG_SESSIONS,
+  FRAME_HEADER_SIZE_BYTES,
+  type FrameHeader,
+} from '../codec/frame.ts'
 import type { LogRing } from '../ring/log-ring.ts'
 
 /** Fits in half of the client's ring. */
 const REPLY_SIZE_MAX_BYTES = 2 * 1024 * 1024
+
+/** Consecutive entries of a frame with `sessions`, from byte `body` to byte `end` of the ring. */
+export interface EntryRun {
+  readonly first: number
+  readonly count: number
+  readonly body: number
+  readonly end: number
+}
 
 /** Replies of one frame, as the state machine gave them; `place` is the entry's log index. */
 export interface Reply {
@@ -28,9 +41,10 @@ export interface FrameBatch extends ApplyBatch {
     header: Readonly<FrameHeader>,
     replies: Reply[] | null,
   ): void
+  /** Moves to a part of a frame with `sessions`. */
+  enterRun(log: LogRing, run: EntryRun, replies: Reply[]): void
 }
 
-const SESSION_SIZE_BYTES = 16
 const LENGTH_SIZE_BYTES = 4
 
 export function createFrameBatch(): FrameBatch {
@@ -54,15 +68,13 @@ export function createFrameBatch(): FrameBatch {
       header: Readonly<FrameHeader>,
       out: Reply[] | null,
     ): void {
-      batch.first = first
-      batch.count = header.count
-      batch.bytes = log.bytes
-      words = log.words as Int32Array<ArrayBuffer>
-      replies = out
-      skip = (header.flags & FRAME_FLAG_SESSIONS) === 0 ? 0 : SESSION_SIZE_BYTES
-      body = offset + FRAME_HEADER_SIZE_BYTES
-      end = body + header.bodySizeBytes
-      rewind()
+      const at = offset + FRAME_HEADER_SIZE_BYTES
+      skip = (header.flags & FRAME_FLAG_SESSIONS) === 0 ? 0 : ENTRY_SESSION_SIZE_BYTES
+      place(log, { first, count: header.count, body: at, end: at + header.bodySizeBytes }, out)
+    },
+    enterRun(log: LogRing, run: EntryRun, out: Reply[]): void {
+      skip = ENTRY_SESSION_SIZE_BYTES
+      place(log, run, out)
     },
     next(): boolean {
       if (left === 0) {
@@ -95,6 +107,16 @@ export function createFrameBatch(): FrameBatch {
       }
       replies?.push({ place: batch.first + i, bytes: bytes.slice() })
     },
+  }
+  const place = (log: LogRing, run: EntryRun, out: Reply[] | null): void => {
+    batch.first = run.first
+    batch.count = run.count
+    batch.bytes = log.bytes
+    words = log.words as Int32Array<ArrayBuffer>
+    replies = out
+    body = run.body
+    end = run.end
+    rewind()
   }
   /** Place of the entry that `offset` and `size` describe; -1 before the first. */
   const placeOf = (): number => batch.count - left - 1

@@ -15,13 +15,16 @@ import { assert } from '../base/assert.ts'
 import { ReplicaError } from '../base/errors.ts'
 import { createFifo, dropFirst, peekAt, pushTo, sizeOfFifo, takeAll } from '../base/fifo.ts'
 import {
+  FRAME_FLAG_SESSIONS,
   FRAME_HEADER_SIZE_BYTES,
   FRAME_KIND,
+  type FrameKind,
   entrySizeOf,
   frameSizeOf,
   stampFrame,
   writeEntry,
   writeFrameHeader,
+  writeSessionEntry,
 } from '../codec/frame.ts'
 import type { Ballot, LogIndex } from '../core/ids.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
@@ -44,9 +47,27 @@ export interface IngestConfig {
   readonly indexed: boolean
 }
 
+/** What the frames of a client are; a frame is of one shape, so that no entry asks for it. */
+export interface FrameShape {
+  readonly kind: FrameKind
+  readonly flags: number
+}
+export const PLAIN_FRAMES: FrameShape = { kind: FRAME_KIND.entries, flags: 0 }
+/** Entries of sessions, each with its mark. */
+export const SESSION_FRAMES: FrameShape = { kind: FRAME_KIND.entries, flags: FRAME_FLAG_SESSIONS }
+/** Commands to sessions: open, close, decide. */
+export const COMMAND_FRAMES: FrameShape = { kind: FRAME_KIND.session, flags: FRAME_FLAG_SESSIONS }
+
+/** Which entry of which session it is. */
+export interface SessionMark {
+  readonly session: number
+  readonly sequence: number
+}
+
 /** One sequence of entries; made by `openClient`. Sequences start at 1. */
 export interface IngestClient {
   readonly id: number
+  readonly shape: FrameShape
   /** Sequence of the last entry taken. */
   submitted: number
   /** Everything through this sequence is chosen. */
@@ -86,10 +107,12 @@ export interface Ingest extends Stage {
   readonly leads: boolean
   /** Where the leader is believed to be after an UNLEAD; 0: not known. */
   readonly leader: number
-  openClient(id: number, onProgress: () => void): IngestClient
+  openClient(id: number, onProgress: () => void, shape?: FrameShape): IngestClient
   closeClient(client: IngestClient): void
   /** False: no room now, or this node does not lead (client.failure says which). */
   tryWrite(client: IngestClient, payload: Uint8Array): boolean
+  /** The same for a client whose frames have sessions. */
+  tryWriteMarked(client: IngestClient, mark: SessionMark, payload: Uint8Array): boolean
   /**
    * Room for `count` entries of `payloadSizeBytes` each in one frame; the caller then writes, at
    * the returned byte offset of `bytes`, per entry a u32 length and the payload padded to 4.
@@ -164,10 +187,10 @@ export function createIngest(
     if (frame.count === 0) return void publish(log, 0)
     const { client, offset, count, sequence } = frame
     const bodySizeBytes = frame.at - offset - FRAME_HEADER_SIZE_BYTES
-    const kind = FRAME_KIND.entries
+    const { kind, flags } = client.shape
     const header = {
       kind,
-      flags: 0,
+      flags,
       bodySizeBytes,
       count,
       clientId: client.id,
@@ -295,10 +318,11 @@ export function createIngest(
     get leader() {
       return leader
     },
-    openClient(id, onProgress) {
+    openClient(id, onProgress, shape = PLAIN_FRAMES) {
       assert(!clients.has(id), 'a client id is used once')
       const client: IngestClient = {
         id,
+        shape,
         submitted: 0,
         chosen: 0,
         chosenIndex: 0,
@@ -320,6 +344,15 @@ export function createIngest(
       const frame = frameFor(client, entrySizeOf(payload.length), 1)
       if (frame === null) return false
       frame.at = writeEntry(log.bytes, log.view, frame.at, payload)
+      frame.count += 1
+      client.submitted += 1
+      return true
+    },
+    tryWriteMarked(client, { session, sequence }, payload) {
+      assert((client.shape.flags & FRAME_FLAG_SESSIONS) !== 0, 'only such frames have marks')
+      const frame = frameFor(client, entrySizeOf(payload.length, true), 1)
+      if (frame === null) return false
+      frame.at = writeSessionEntry(log.bytes, log.view, frame.at, session, sequence, payload)
       frame.count += 1
       client.submitted += 1
       return true

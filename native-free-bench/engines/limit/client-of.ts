@@ -6,7 +6,12 @@ import { ReplicaError } from '../../../src/base/errors.ts'
 import { ROLE_CODES } from '../../../src/engine/assemble.ts'
 import { type ClientSide, createClientSide } from '../../../src/engine/client.ts'
 import type { NodeSpec } from '../../../src/engine/node-spec.ts'
-import type { NodeStatistics, NodeStatus, StageStatistics } from '../../../src/engine/node.ts'
+import type {
+  NodeStatistics,
+  NodeStatus,
+  ReplicaNode,
+  StageStatistics,
+} from '../../../src/engine/node.ts'
 import {
   APPLIED_COUNTERS,
   type NodeMemory,
@@ -193,3 +198,16 @@ export function statisticsOf(memory: NodeMemory): NodeStatistics {
 
 export const closedError = (): ReplicaError =>
   new ReplicaError('E_CLOSED', 'the node is closed', { what: 'node' })
+
+const noSessions = (): ReplicaError => {
+  const feature = 'sessions of the engine limit'
+  return new ReplicaError('E_NOT_AVAILABLE', `${feature}: not available yet`, { feature })
+}
+
+/** The ceiling executes what comes, as it comes: nothing would decide about a retry. */
+export const WITHOUT_SESSIONS: Pick<ReplicaNode, 'openSession' | 'resumeSession'> = {
+  openSession: () => Promise.reject(noSessions()),
+  resumeSession() {
+    throw noSessions()
+  },
+}

@@ -30,6 +30,7 @@ import { outPort } from '../../../src/stages/port.ts'
 import { createRetention } from '../../../src/stages/retention.ts'
 import {
   type NodeClient,
+  WITHOUT_SESSIONS,
   ballotOf,
   closedError,
   openClientOf,
@@ -265,6 +266,7 @@ async function openLimitMember(
     },
     propose: (payload, proposeOptions) => client.propose(payload, proposeOptions),
     writer: () => client.writer(),
+    ...WITHOUT_SESSIONS,
     status: statusOf(id, memory),
     statistics: () => statisticsOf(memory),
     close: () => (closing ??= close()),

@@ -29,6 +29,7 @@ import { outPort } from '../../../src/stages/port.ts'
 import { createRetention } from '../../../src/stages/retention.ts'
 import {
   type NodeClient,
+  WITHOUT_SESSIONS,
   ballotOf,
   closedError,
   openClientOf,
@@ -112,6 +113,7 @@ export async function openLimitNode(
     },
     propose: (payload, proposeOptions) => client.client.propose(payload, proposeOptions),
     writer: () => client.client.writer(),
+    ...WITHOUT_SESSIONS,
     status: statusOf(id, memory),
     statistics: () => statisticsOf(memory),
     close: () => (closing ??= close()),
