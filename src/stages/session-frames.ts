@@ -82,10 +82,10 @@ export function createSessionFrames(
     for (const { place, bytes } of replies) results[place - run.first] = bytes
     for (let i = 0; i < run.count; i++) {
       const index = run.first + i
-      const session = run.sessions[i]!
+      const sequence = run.sequences[i]!
       const result = results[i]!
-      keepAnswer(table, session, { sequence: run.sequences[i]!, index, result })
-      tell(answers, index, { verdict: VERDICT.applied, index, next: session.next, result })
+      keepAnswer(table, run.sessions[i]!, { sequence, index, result })
+      tell(answers, index, { verdict: VERDICT.applied, index, next: sequence + 1, result })
     }
     run.count = 0
     run.sessions.length = 0
