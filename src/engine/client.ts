@@ -60,8 +60,17 @@ export interface ClientSide {
   writer(): Writer
   /** For proposals of frames of another shape; plain ones share one lane. */
   lane(shape: FrameShape): Lane
-  /** @throws ReplicaError when the entry is not taken; later failures reach `deferred` */
-  submit(lane: Lane, entry: LaneEntry, deferred: Deferred): void
+  /**
+   * One entry for a lane; `mark` exactly if its frames have sessions.
+   * @throws ReplicaError when it is not taken; later failures reach `deferred`
+   */
+  submit(
+    lane: Lane,
+    deferred: Deferred,
+    payload: Uint8Array,
+    signal?: AbortSignal,
+    mark?: SessionMark,
+  ): void
   /** One duty cycle of what reaches clients. */
   doWork(): number
   /** Ends every open call. */
@@ -72,13 +81,6 @@ export interface ClientSide {
 export interface Lane {
   readonly shape: FrameShape
   client: IngestClient | null
-}
-
-export interface LaneEntry {
-  readonly payload: Uint8Array
-  /** Null exactly for lanes of plain frames. */
-  readonly mark: SessionMark | null
-  readonly signal?: AbortSignal | undefined
 }
 
 export interface Deferred {
@@ -155,16 +157,17 @@ export function createClientSide(
     const client = ingest.openClient(nextClientId++, onProgress, shape)
     return (lane.client = client)
   }
-  const write = (client: IngestClient, { payload, mark }: LaneEntry): boolean =>
-    mark === null ? ingest.tryWrite(client, payload) : ingest.tryWriteMarked(client, mark, payload)
-  const submit = (lane: Lane, entry: LaneEntry, deferred: Deferred): void => {
-    checkSize(entry.payload)
-    const { signal } = entry
+  const write = (client: IngestClient, payload: Uint8Array, mark?: SessionMark): boolean =>
+    mark === undefined
+      ? ingest.tryWrite(client, payload)
+      : ingest.tryWriteMarked(client, mark, payload)
+  const submit: ClientSide['submit'] = (lane, deferred, payload, signal, mark) => {
+    checkSize(payload)
     if (failure !== null) throw failure
     if (signal?.aborted === true) throw aborted('not-proposed')
     if (!ingest.leads) throw notLeader(ingest.leader)
     const client = clientOf(lane)
-    if (proposals.counts.open >= PROPOSALS_MAX || !write(client, entry)) {
+    if (proposals.counts.open >= PROPOSALS_MAX || !write(client, payload, mark)) {
       const message = 'too much is proposed and not yet answered'
       throw new ReplicaError('E_OVERLOADED', message, { limitBytes: ingest.limitBytes })
     }
@@ -173,9 +176,9 @@ export function createClientSide(
   }
   const laneOf = (shape: FrameShape): Lane => ({ shape, client: null })
   const plain = laneOf(PLAIN_FRAMES)
-  const propose = (payload: Uint8Array, { signal }: { readonly signal?: AbortSignal } = {}) =>
+  const propose: ClientSide['propose'] = (payload, { signal } = {}) =>
     new Promise<Proposed>((resolve, reject) => {
-      submit(plain, { payload, mark: null, signal }, { resolve, reject, result: null })
+      submit(plain, { resolve, reject, result: null }, payload, signal)
     })
   const writer = (): Writer => {
     if (failure !== null) throw failure

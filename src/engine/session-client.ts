@@ -8,7 +8,12 @@
  */
 import { AssertionError, assert, unreachable } from '../base/assert.ts'
 import { ReplicaError, isReplicaError } from '../base/errors.ts'
-import { COMMAND_FRAMES, type Ingest, SESSION_FRAMES } from '../stages/ingest-stage.ts'
+import {
+  COMMAND_FRAMES,
+  type Ingest,
+  SESSION_FRAMES,
+  type SessionMark,
+} from '../stages/ingest-stage.ts'
 import {
   COMMAND,
   type Command,
@@ -17,7 +22,7 @@ import {
   decodeAnswer,
 } from '../stages/session-bytes.ts'
 import { VERDICT } from '../stages/session-table.ts'
-import { type ClientSide, type LaneEntry, type Proposed, notLeader } from './client.ts'
+import { type ClientSide, type Proposed, notLeader } from './client.ts'
 
 /** What became of a sequence, for ever; `unknown`: not decided, or not known any more. */
 export type SequenceOutcome = 'committed' | 'never' | 'unknown'
@@ -67,22 +72,24 @@ export function createSessionSide(
     const feature = 'sessions with basic-paxos'
     throw new ReplicaError('E_NOT_AVAILABLE', `${feature}: not available yet`, { feature })
   }
-  /** The log's answer; `onTaken` is called at once if the entry is taken. */
+  /** What the log answers; `onTaken` is called at once if the entry is taken. */
   const ask = (
     lane: typeof entries,
-    entry: LaneEntry,
-    onTaken?: () => void,
+    mark: SessionMark,
+    payload: Uint8Array,
+    options: { readonly signal?: AbortSignal | undefined; readonly onTaken?: () => void } = {},
   ): Promise<SessionAnswer & Pick<Proposed, 'durability'>> =>
     new Promise((resolve, reject) => {
       const onAnswer = ({ result, durability }: Proposed): void => {
         assert(result !== null, 'an own entry of a session is answered')
         resolve({ ...decodeAnswer(result), durability })
       }
-      client.submit(lane, entry, { resolve: onAnswer, reject, result: null })
-      onTaken?.()
+      const deferred = { resolve: onAnswer, reject, result: null }
+      client.submit(lane, deferred, payload, options.signal, mark)
+      options.onTaken?.()
     })
   const command = (code: Command, session: number, sequence: number) =>
-    ask(commands, { payload: commandBytes(code), mark: { session, sequence } })
+    ask(commands, { session, sequence }, commandBytes(code))
 
   const sessionOf = (id: number, first: number): Session => {
     let next = first
@@ -96,9 +103,9 @@ export function createSessionSide(
         if (closed) throw new ReplicaError('E_CLOSED', 'closed', { what: 'session' })
         checkNumbers({ sequence })
         if (sequence > next) throw outOfOrder(sequence, next)
-        const entry = { payload, mark: { session: id, sequence }, signal }
         const onTaken = (): void => void (next = Math.max(next, sequence + 1))
-        return proposedOf(await ask(entries, entry, onTaken), id, sequence)
+        const mark = { session: id, sequence }
+        return proposedOf(await ask(entries, mark, payload, { signal, onTaken }), mark)
       },
       async outcome(sequence) {
         checkNumbers({ sequence })
@@ -135,8 +142,7 @@ export function createSessionSide(
 /** @throws ReplicaError what the verdict means, if it is not an answer */
 function proposedOf(
   answer: SessionAnswer & Pick<Proposed, 'durability'>,
-  session: number,
-  sequence: number,
+  { session, sequence }: SessionMark,
 ): Proposed {
   const { verdict, index, next, result, durability } = answer
   switch (verdict) {

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { ReplicaError } from '../../src/base/errors.ts'
-import { createFrameHeader, readFrameHeader } from '../../src/codec/frame.ts'
+import { FRAME_FLAG_SESSIONS, createFrameHeader, readFrameHeader } from '../../src/codec/frame.ts'
 import { release } from '../../src/ring/log-ring.ts'
 import * as cell from '../../src/stages/cells.ts'
-import { type IngestConfig, createIngest } from '../../src/stages/ingest-stage.ts'
+import { type IngestConfig, SESSION_FRAMES, createIngest } from '../../src/stages/ingest-stage.ts'
 import { cellRing, cellsOf, logRing, order, port } from '../support/engine-cells.ts'
 
 const BALLOT = 65_537
@@ -150,6 +150,25 @@ test('a node that is down leads no more, whatever comes late', () => {
   ingest.failAll(new ReplicaError('E_CLOSED', 'closed', { what: 'node' }))
   send(cell.LEAD, 2 * BALLOT, 1)
   expect([ingest.leads, client.failure?.code]).toEqual([false, 'E_CLOSED'])
+})
+
+test('entries with marks leave room for them: a frame ends at the byte bound', () => {
+  const { ingest, send, frames } = open()
+  send(cell.LEAD, BALLOT, 1)
+  const marked = ingest.openClient(10, () => undefined, SESSION_FRAMES)
+  for (let sequence = 1; sequence <= 150; sequence++) {
+    ingest.tryWriteMarked(marked, { session: 3, sequence }, new Uint8Array(20))
+  }
+  ingest.seal()
+  const made = frames()
+  expect(made.map(({ header }) => [header.count, header.clientSequence])).toEqual([
+    [100, 1],
+    [50, 101],
+  ])
+  for (const { size, header } of made) {
+    expect(size).toBeLessThanOrEqual(4_096)
+    expect(header.flags).toBe(FRAME_FLAG_SESSIONS)
+  }
 })
 
 test('room is reserved for whole entries in one frame', () => {
