@@ -48,7 +48,7 @@ export interface Session {
    * @throws ReplicaError with outcome `not-proposed` when the log was not asked
    */
   outcome(sequence: number): Promise<SequenceOutcome>
-  /** Forgets the session, in the log. @throws ReplicaError as `propose` */
+  /** Forgets the session, in the log. @throws ReplicaError as `propose`; then it may be repeated */
   close(): Promise<void>
 }
 
@@ -127,7 +127,8 @@ export function createSessionSide(
   return {
     async open() {
       checkEngine()
-      const { index, next } = await command(COMMAND.open, 0, 0)
+      const { verdict, index, next } = await command(COMMAND.open, 0, 0)
+      assert(verdict === VERDICT.done, 'a session is always opened')
       return sessionOf(index, next)
     },
     resume(id, nextSequence) {
