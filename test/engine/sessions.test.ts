@@ -186,7 +186,7 @@ const UNSURE: readonly string[] = ['E_LEADERSHIP_LOST', 'E_CLOSED']
 
 /** Proposes all in flight at once, and again what failed; an answer of an earlier try stands. */
 async function proposeWindow(client: Client, session: Session, sequences: readonly number[]) {
-  await Promise.allSettled(
+  await Promise.all(
     sequences.map(async (sequence) => {
       const payload = text(`${client.name}/${sequence}`)
       const answer = await session.propose(payload, { sequence }).catch((error: unknown) => {
