@@ -80,17 +80,23 @@ const ROWS: Rows<XPaxosMessage> = {
       ['round', NUMBER],
       ['promised', BALLOT],
       ['content', NUMBER],
+      ['connected', NUMBER],
+      ['last', NUMBER],
     ],
     encode: (message, words, at) => {
       words[at] = message.round
       words[at + 1] = message.promised
       words[at + 2] = message.content
+      words[at + 3] = message.connected
+      words[at + 4] = message.last
     },
     decode: (words, at) => ({
       kind: 'heartbeat-reply',
       round: words[at]!,
       promised: words[at + 1]! as Ballot,
       content: words[at + 2]!,
+      connected: words[at + 3]!,
+      last: words[at + 4]! as LogIndex,
     }),
   },
   prepare: {
@@ -327,12 +333,14 @@ const ROWS: Rows<XPaxosMessage> = {
       ['prev', NUMBER],
       ['prevChain', CHAIN_OR_NONE],
       ['through', NUMBER],
+      ['config', NUMBER],
     ],
     encode: (message, words, at) => {
       words[at] = message.attempt
       words[at + 1] = message.prev
       words[at + 2] = message.prevChain
       words[at + 3] = message.through
+      words[at + 4] = message.config
     },
     decode: (words, at) => ({
       kind: 'learn',
@@ -340,6 +348,7 @@ const ROWS: Rows<XPaxosMessage> = {
       prev: words[at + 1]! as LogIndex,
       prevChain: words[at + 2]!,
       through: words[at + 3]! as LogIndex,
+      config: words[at + 4]! as LogIndex,
     }),
   },
   learned: {
@@ -356,6 +365,28 @@ const ROWS: Rows<XPaxosMessage> = {
       kind: 'learned',
       attempt: words[at]!,
       through: words[at + 1]! as LogIndex,
+    }),
+  },
+  'take-over': {
+    code: 16,
+    fields: [['ballot', BALLOT]],
+    encode: (message, words, at) => {
+      words[at] = message.ballot
+    },
+    decode: (words, at) => ({
+      kind: 'take-over',
+      ballot: words[at]! as Ballot,
+    }),
+  },
+  removed: {
+    code: 17,
+    fields: [['index', NUMBER]],
+    encode: (message, words, at) => {
+      words[at] = message.index
+    },
+    decode: (words, at) => ({
+      kind: 'removed',
+      index: words[at]! as LogIndex,
     }),
   },
 }

@@ -14,6 +14,7 @@
  */
 import type { FrameRef } from './frame-ref.ts'
 import type { Ballot, LogIndex, Lsn, NodeId } from './ids.ts'
+import type { Change, Membership } from './membership.ts'
 import type { WalRecord } from './records.ts'
 
 export type MemberRole = 'voter' | 'logger' | 'learner'
@@ -23,6 +24,12 @@ export interface Member {
   readonly role: MemberRole
   /** 0..9; higher stands earlier; 0 and Loggers and learners never stand. */
   readonly weight: number
+  /** Strategised majority: nothing is announced before an armed member has it (R21, R22). */
+  readonly forced?: 'armed' | 'degraded'
+  /** Of a learner: who feeds it its log; absent: the leader (R31). */
+  readonly source?: NodeId
+  /** Of a learner: what it becomes by itself when it has caught up. */
+  readonly promote?: 'voter' | 'logger'
 }
 
 export type Input<Message> =
@@ -42,6 +49,10 @@ export type Input<Message> =
   | { readonly kind: 'read-done'; readonly ticket: number; readonly frames: readonly FrameRef[] }
   /** The state machine has executed everything through this index. */
   | { readonly kind: 'applied'; readonly through: LogIndex }
+  /** A one-step change of the membership, asked of the leader; answered by `changed`. */
+  | { readonly kind: 'change'; readonly id: number; readonly change: Change }
+  /** Leadership is to go to `target`, asked of the leader; answered by `transferred`. */
+  | { readonly kind: 'transfer'; readonly id: number; readonly target: NodeId }
   /** A ring is nearly full: stop keeping durable frames of it; laggards go on from the WAL. */
   | { readonly kind: 'pressure'; readonly ring: number }
 
@@ -76,8 +87,37 @@ export type Effect<Message> =
   | { readonly kind: 'lead'; readonly ballot: Ballot; readonly next: LogIndex }
   /** It may not any more; what was submitted and is not known chosen is `unknown`. */
   | { readonly kind: 'unlead'; readonly leader: NodeId | 0 }
+  /**
+   * Submit two frames, stamped like any other: a config batch with this membership and an empty
+   * one behind it (R26); null: only the empty one.
+   */
+  | { readonly kind: 'configure'; readonly ballot: Ballot; readonly membership: Membership | null }
+  /** While false, ingest refuses with `not-proposed`: a transfer is being prepared (R24). */
+  | { readonly kind: 'admit'; readonly open: boolean }
+  /** Answer to a `change`: done means chosen, and a removed node may be stopped (R26). */
+  | { readonly kind: 'changed'; readonly id: number; readonly outcome: ChangeOutcome }
+  /** Answer to a `transfer`: 'done' when another ballot took over. */
+  | { readonly kind: 'transferred'; readonly id: number; readonly outcome: TransferOutcome }
   /** For people: role changes, alarms. Never needed for correctness. */
   | { readonly kind: 'event'; readonly name: EventName; readonly value: number }
+
+/** `unknown`: leadership ended meanwhile; anything else but `done` changed nothing. */
+export type ChangeOutcome =
+  | 'done'
+  | 'not-leader'
+  | 'not-ready' // what it adopted is not chosen yet, or a transfer runs
+  | 'conflict' // another change is open
+  | 'invalid'
+  | 'lagging' // the learner is too far behind to be promoted
+  | 'unknown'
+
+export type TransferOutcome =
+  | 'done'
+  | 'not-leader'
+  | 'not-ready'
+  | 'conflict'
+  | 'illegal' // this node, a Logger, a learner, of weight 0, or no member
+  | 'timed-out' // the old leader goes on
 
 export type EventName =
   | 'leader' // value: node id of the leader this node follows, 0: none
@@ -86,6 +126,13 @@ export type EventName =
   | 'suffix-cut' // value: first index cut
   | 'peer-reset' // value: node id; its stream starts again from a promise
   | 'behind-trim' // value: node id; needs a snapshot
+  | 'membership' // value: index of the config batch that governs from now on
+  | 'removed' // value: index of the config batch by which this node is no member any more
+  | 'forced-degraded' // value: node id; a silent forced member is out of the rule
+  | 'forced-armed' // value: node id; it is back in
+  | 'transfer-started' // value: node id of the target
+  | 'transfer-failed' // value: node id of the target
+  | 'source-replaced' // value: node id of the learner that the leader feeds from now on
   | 'chain-mismatch' // value: log index; an alarm: logs differ where they must not
 
 export interface Core<Message> {
@@ -105,6 +152,9 @@ export interface CoreView {
   readonly durable: LogIndex
   /** What every member within reach has on its disk: the own log may be trimmed up to here. */
   readonly held: LogIndex
+  /** The newest membership in this node's log, and the index of its config batch (0: started with). */
+  readonly membership: Membership
+  readonly membershipIndex: LogIndex
   /** Batches that this node accepted from a leader (a Logger's sign of life). */
   readonly acceptedBatches: number
 }

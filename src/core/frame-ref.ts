@@ -3,6 +3,7 @@
  * One object a frame (a batch), none an entry.
  */
 import type { Ballot, LogIndex } from './ids.ts'
+import type { Membership } from './membership.ts'
 
 export interface FrameRef {
   /** First log index; 0 in a Basic Paxos value, whose instance is told beside it. */
@@ -15,6 +16,8 @@ export interface FrameRef {
   readonly sizeBytes: number
   /** The header's own checksum; it covers the body's checksum, hence names the content. */
   readonly headerCrc: number
+  /** What a config batch says; absent in all other frames. */
+  readonly config?: Membership
   /** Which log ring of this node holds the bytes (topology's ring number), and where. */
   readonly ring: number
   /** Byte offset in the ring's data area, a multiple of 64. */

@@ -19,6 +19,7 @@
  *     REPLIES        261      client  size  count  -     offset  through end     first   sequence
  *     TRIM           262      through
  *     RESET_LINK     263      peer
+ *     ADMIT          264      open
  *
  * In REPLIES `through` is a sequence of the client, 0 while more pieces of the frame follow.
  * A FRAME cell follows the message that brought the frame. `end` is a ring sequence (int32).
@@ -39,6 +40,7 @@ export const CHOSEN = 260
 export const REPLIES = 261
 export const TRIM = 262
 export const RESET_LINK = 263
+export const ADMIT = 264
 
 export const AT_SIZE = 2
 export const AT_FRAMES = 3

@@ -11,7 +11,7 @@
  * order waits for room no new work is taken, answers from the stages are, so nothing deadlocks.
  * Neither blocks nor sleeps: runs on either kind of thread.
  */
-import { unreachable } from '../base/assert.ts'
+import { assert, unreachable } from '../base/assert.ts'
 import { writeRecord } from '../codec/record.ts'
 import type { MessageCodec } from '../codec/message-codec.ts'
 import type { Core, Effect, EventName, Input } from '../core/engine.ts'
@@ -115,6 +115,12 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
         if (chosen > 0) orderCell(toIngest, [cell.CHOSEN, chosen])
         chosen = 0
         return orderCell(toIngest, [cell.UNLEAD, effect.leader])
+      case 'admit':
+        return orderCell(toIngest, [cell.ADMIT, effect.open ? 1 : 0])
+      case 'configure':
+      case 'changed':
+      case 'transferred':
+        return assert(false, 'nobody can ask this node for a change yet')
       case 'event':
         return wiring.onEvent(effect.name, effect.value)
       default:

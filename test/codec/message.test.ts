@@ -20,7 +20,7 @@ type Shapes<M extends { readonly kind: string }> = {
 const XPAXOS: Shapes<XPaxosMessage> = {
   hello: { promised: 'b', acceptedBallot: 'b', last: 'n', floor: 'n' },
   heartbeat: { round: 'n', ballot: 'b', chosen: 'n', chosenChain: 'c', held: 'n' },
-  'heartbeat-reply': { round: 'n', promised: 'b', content: 'n' },
+  'heartbeat-reply': { round: 'n', promised: 'b', content: 'n', connected: 'n', last: 'n' },
   prepare: { ballot: 'b' },
   promise: {
     ballot: 'b',
@@ -55,8 +55,10 @@ const XPAXOS: Shapes<XPaxosMessage> = {
   'sync-taken': { ballot: 'b', attempt: 'n', through: 'n' },
   reject: { ballot: 'b', attempt: 'n', promised: 'b', last: 'n' },
   chosen: { ballot: 'b', chosen: 'n', chosenChain: 'c' },
-  learn: { attempt: 'n', prev: 'n', prevChain: 'C', through: 'n' },
+  learn: { attempt: 'n', prev: 'n', prevChain: 'C', through: 'n', config: 'n' },
   learned: { attempt: 'n', through: 'n' },
+  'take-over': { ballot: 'b' },
+  removed: { index: 'n' },
 }
 
 const BASIC: Shapes<BasicPaxosMessage> = {
@@ -138,7 +140,7 @@ test('codes and the order of fields never change', () => {
   expect(lines.join('\n')).toMatchInlineSnapshot(`
     "1 hello: promised acceptedBallot last floor
     2 heartbeat: round ballot chosen chosenChain held
-    3 heartbeat-reply: round promised content
+    3 heartbeat-reply: round promised content connected last
     4 prepare: ballot
     5 promise: ballot acceptedBallot last floor floorChain firstRetained
     6 fetch: ballot acceptedBallot from through
@@ -149,8 +151,10 @@ test('codes and the order of fields never change', () => {
     11 sync-taken: ballot attempt through
     12 reject: ballot attempt promised last
     13 chosen: ballot chosen chosenChain
-    14 learn: attempt prev prevChain through
+    14 learn: attempt prev prevChain through config
     15 learned: attempt through
+    16 take-over: ballot
+    17 removed: index
     33 basic-prepare: instance ballot known
     34 basic-promise: instance ballot acceptedBallot known
     35 basic-accept: instance ballot known

@@ -146,6 +146,13 @@ function showEffect(effect: Effect<XPaxosMessage>): string {
       return `apply${showFrames(effect.frames)}`
     case 'chosen':
       return `chosen ${effect.through}`
+    case 'configure':
+      return `configure ${effect.membership?.members.length ?? 'empty'}`
+    case 'admit':
+      return `admit ${effect.open}`
+    case 'changed':
+    case 'transferred':
+      return `${effect.kind} ${effect.id} ${effect.outcome}`
     case 'lead':
       return `lead ${showBallot(effect.ballot)} next=${effect.next}`
     case 'unlead':

@@ -7,6 +7,7 @@ import { basicPaxosCodec } from '../../src/codec/basic-paxos-message.ts'
 import type { Core, CoreView, Effect, Input } from '../../src/core/engine.ts'
 import type { FrameRef } from '../../src/core/frame-ref.ts'
 import { type LogIndex, NO_BALLOT, NO_INDEX } from '../../src/core/ids.ts'
+import { membershipOf } from '../../src/core/membership.ts'
 import {
   type CellRing,
   available,
@@ -37,6 +38,8 @@ const VIEW: CoreView = {
   durable: NO_INDEX,
   held: NO_INDEX,
   acceptedBatches: 0,
+  membership: membershipOf([]),
+  membershipIndex: NO_INDEX,
 }
 
 interface Place {

@@ -7,8 +7,9 @@
  * durable prefix, ring space that is poisoned as soon as the core lets go of it, reads that answer
  * later, apply that lags, pauses during which a node's input piles up.
  */
-import type { Core, Effect, Input, Member } from '../../src/core/engine.ts'
+import type { Core, Effect, Input, Member, MemberRole } from '../../src/core/engine.ts'
 import type { Ballot, LogIndex, Lsn, NodeId } from '../../src/core/ids.ts'
+import { memberOf, membershipOf } from '../../src/core/membership.ts'
 import { createXPaxos } from '../../src/core/xpaxos/core.ts'
 import type { XPaxosMessage } from '../../src/core/xpaxos/messages.ts'
 import { type Ring, type RingFrame, createRing, place, skip, sweep } from './ring-model.ts'
@@ -45,6 +46,9 @@ type CoreEffect = Effect<Message>
 
 export interface ClusterOptions {
   readonly members: readonly Member[]
+  readonly quorums?: { readonly prepare: number; readonly accept: number }
+  /** Nodes that are there from the start and are members only later. */
+  readonly joiners?: readonly Member[]
   readonly seed: number
   readonly heartbeatMs: number
   readonly electionTimeoutMs: number
@@ -93,6 +97,10 @@ export interface Node {
   readonly disk: Disk
   floor: number
   leading: { readonly ballot: Ballot; next: number } | null
+  /** False while a transfer is prepared: clients are refused. */
+  admits: boolean
+  /** Outcomes of changes and transfers asked of this node, by id. */
+  readonly answers: Map<number, string>
   applyNext: number
   appliedAt: number
   steps: number
@@ -168,13 +176,12 @@ const INGEST_RING = 1
 
 export function createCluster(options: ClusterOptions, trace: string[] | null = null): Cluster {
   const { members, seed } = options
-  const voters = members.filter(({ role }) => role !== 'learner').map(({ id }) => id)
   const cluster: Cluster = {
     options,
     random: createRandom(seed),
     oracle: createOracle(
-      voters,
-      members.map(({ id }) => id),
+      membershipOf(options.members, options.quorums),
+      [...members, ...(options.joiners ?? [])].map(({ id }) => id),
     ),
     nodes: [],
     byId: new Map(),
@@ -194,7 +201,7 @@ export function createCluster(options: ClusterOptions, trace: string[] | null = 
     onEffect: () => undefined,
     trace,
   }
-  for (const member of members) {
+  for (const member of [...members, ...(options.joiners ?? [])]) {
     const node = createNode(cluster, member)
     cluster.nodes.push(node)
     cluster.byId.set(node.id, node)
@@ -206,7 +213,8 @@ export function createCluster(options: ClusterOptions, trace: string[] | null = 
 }
 
 function createNode(cluster: Cluster, member: Member): Node {
-  const ringCount = 2 + Math.max(...cluster.options.members.map(({ id }) => id))
+  const { members, joiners = [] } = cluster.options
+  const ringCount = 2 + Math.max(...[...members, ...joiners].map(({ id }) => id))
   return {
     id: member.id,
     member,
@@ -225,6 +233,8 @@ function createNode(cluster: Cluster, member: Member): Node {
     },
     floor: 0,
     leading: null,
+    admits: true,
+    answers: new Map(),
     applyNext: 1,
     appliedAt: 0,
     steps: 0,
@@ -247,7 +257,8 @@ function boot(cluster: Cluster, node: Node): void {
   node.core = createXPaxos(
     {
       self: node.id,
-      members: options.members,
+      members: isJoiner(cluster, node) ? [node.member] : options.members,
+      ...(options.quorums && { quorums: options.quorums }),
       heartbeatMs,
       electionTimeoutMs,
       windowBytes,
@@ -265,6 +276,9 @@ function boot(cluster: Cluster, node: Node): void {
     generation: node.generation,
   })
 }
+
+const isJoiner = ({ options }: Cluster, { id }: Node): boolean =>
+  options.joiners?.some((member) => member.id === id) ?? false
 
 /** Power fails: of what was written and not synced a prefix stays. */
 export function crash(cluster: Cluster, node: Node, kept = -1): void {
@@ -527,10 +541,19 @@ function carryOut(cluster: Cluster, node: Node, effect: CoreEffect): void {
       return noteChosen(oracle, effect.through, effect.chain)
     case 'lead':
       node.leading = { ballot: effect.ballot, next: effect.next }
+      node.admits = true
       return noteLead(oracle, node.id, node.generation, effect.ballot)
     case 'unlead':
       node.leading = null
       return
+    case 'admit':
+      node.admits = effect.open
+      return
+    case 'configure':
+      return onConfigure(cluster, node, effect)
+    case 'changed':
+    case 'transferred':
+      return void node.answers.set(effect.id, effect.outcome)
     case 'event':
       cover(oracle, effect.name)
       check(effect.name !== 'chain-mismatch', 'chain mismatch')
@@ -567,7 +590,7 @@ function onAppend(
   const stored = { lsn, record, contents, floor: node.floor as LogIndex }
   disk.records.push(stored)
   foldInto(disk.written, stored)
-  if (record.kind === 'sync-commit' && node.core.view.role !== 'learner') {
+  if (record.kind === 'sync-commit' && record.ballot !== 0) {
     noteAdopted(cluster.oracle, record.ballot, disk.written)
   }
   cover(cluster.oracle, record.kind)
@@ -624,12 +647,16 @@ function onRead(
   give(cluster, node, { kind: 'read-done', ticket, frames })
 }
 
+/** By the newest membership in its own log. */
+export const roleOf = ({ id, core, member }: Node): MemberRole =>
+  memberOf(core.view.membership, id)?.role ?? member.role
+
 function onApply(
   cluster: Cluster,
   node: Node,
   effect: CoreEffect & { readonly kind: 'apply' },
 ): void {
-  check(node.member.role !== 'logger', 'I15: a Logger applies nothing')
+  check(roleOf(node) !== 'logger', 'I15: a Logger applies nothing')
   const contents = contentsOf(effect.frames, false)
   check(contents.length > 0 && effect.first === contents[0]!.first, 'apply names its first index')
   check(effect.first === node.applyNext, 'I19: applied in order, once')
@@ -649,7 +676,7 @@ function onApply(
 /** Submits frames of these entry counts at a node that leads; false when it does not. */
 export function submit(cluster: Cluster, node: Node, counts: readonly number[]): boolean {
   const { leading } = node
-  if (leading === null || !node.alive) return false
+  if (leading === null || !node.alive || !node.admits) return false
   const ring = node.rings[INGEST_RING]!
   const frames = counts.map((count) => {
     if (chance(cluster.random, cluster.gaps)) skip(ring)
@@ -659,6 +686,28 @@ export function submit(cluster: Cluster, node: Node, counts: readonly number[]):
   })
   give(cluster, node, { kind: 'submitted', ballot: leading.ballot, frames })
   return true
+}
+
+/** Ingest stamps a config batch and the empty one behind it like any other. */
+function onConfigure(
+  cluster: Cluster,
+  node: Node,
+  { ballot, membership }: CoreEffect & { readonly kind: 'configure' },
+): void {
+  const { leading } = node
+  if (leading?.ballot !== ballot) return
+  const configs = membership === null ? [undefined] : [membership, undefined]
+  const contents = configs.map((config) => {
+    const content = createContent(cluster, leading.next, 1, ballot)
+    leading.next += 1
+    return config === undefined ? content : { ...content, config }
+  })
+  const { generation } = node
+  after(cluster, 1, () => {
+    if (!node.alive || node.generation !== generation) return
+    const frames = contents.map((content) => place(node.rings[INGEST_RING]!, content))
+    give(cluster, node, { kind: 'submitted', ballot, frames })
+  })
 }
 
 function createContent(cluster: Cluster, first: number, count: number, ballot: Ballot): Content {

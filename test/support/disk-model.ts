@@ -4,6 +4,7 @@
  */
 import { chainOf } from '../../src/core/frame-ref.ts'
 import type { Ballot, LogIndex, Lsn } from '../../src/core/ids.ts'
+import type { Membership } from '../../src/core/membership.ts'
 import type { WalRecord } from '../../src/core/records.ts'
 import type { Recovered } from '../../src/core/xpaxos/state.ts'
 
@@ -18,6 +19,7 @@ export interface Content {
   readonly serial: number
   /** Unique in a test, so it stands for the bytes. */
   readonly headerCrc: number
+  readonly config?: Membership
 }
 
 export interface Stored {
@@ -85,7 +87,7 @@ export function foldInto(log: Log, { record, contents, floor }: Stored): void {
       break
     case 'sync-begin': {
       const { ballot, syncPoint } = record
-      check(ballot === log.promised, 'a sync is of the promised ballot')
+      check(ballot === log.promised || ballot === 0, 'a sync is of the promised ballot')
       check(syncPoint >= log.floor, 'a sync never cuts below the floor')
       check(placeBehind(log, syncPoint) >= 0, 'a sync point is a boundary')
       log.sync = { ballot, syncPoint, last: syncPoint, contents: [] }
@@ -163,5 +165,8 @@ export function recoveredOf(log: Log, nextLsn: Lsn): Recovered {
     marks,
     firstRetained: 1 as LogIndex,
     nextLsn,
+    configs: contents.flatMap(({ first, config }) =>
+      config === undefined ? [] : [{ index: first, membership: config }],
+    ),
   }
 }

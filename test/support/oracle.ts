@@ -5,6 +5,7 @@
 import type { CoreView } from '../../src/core/engine.ts'
 import { chainOf } from '../../src/core/frame-ref.ts'
 import { type Ballot, type NodeId, ballotOwner } from '../../src/core/ids.ts'
+import { type Membership, votersOf } from '../../src/core/membership.ts'
 import type { XPaxosMessage } from '../../src/core/xpaxos/messages.ts'
 import { type Content, type Log, type Stored, check, foldInto, placeOf } from './disk-model.ts'
 
@@ -22,8 +23,8 @@ interface Seen {
 }
 
 export interface Oracle {
-  readonly voters: readonly NodeId[]
-  readonly quorum: number
+  /** What the cluster was started with. */
+  readonly initial: Membership
   readonly leaders: Map<Ballot, string>
   readonly logs: Map<number, BallotLog>
   readonly chosen: Content[]
@@ -35,10 +36,9 @@ export interface Oracle {
   readonly coverage: Map<string, number>
 }
 
-export function createOracle(voters: readonly NodeId[], all: readonly NodeId[]): Oracle {
+export function createOracle(initial: Membership, all: readonly NodeId[]): Oracle {
   return {
-    voters,
-    quorum: (voters.length >> 1) + 1,
+    initial,
     leaders: new Map(),
     logs: new Map(),
     chosen: [],
@@ -55,7 +55,7 @@ export function noteStored(oracle: Oracle, node: NodeId, log: Log, stored: Store
   foldInto(log, stored)
   const { record } = stored
   if (record.kind !== 'entries' && record.kind !== 'sync-commit') return
-  if (!oracle.voters.includes(node)) return noteLearned(oracle, log, stored)
+  if (record.ballot === 0) return noteLearned(oracle, log, stored)
   const ballotLog = ballotLogOf(oracle, record.ballot)
   const from = record.kind === 'entries' ? log.contents.length - stored.contents.length : 0
   mirror(ballotLog, log, from)
@@ -65,7 +65,7 @@ export function noteStored(oracle: Oracle, node: NodeId, log: Log, stored: Store
 
 /** Learners hold chosen entries only (R31, I16). */
 function noteLearned(oracle: Oracle, log: Log, { contents, record }: Stored): void {
-  check(record.ballot === 0, 'a learner accepts nothing')
+  if (record.kind === 'sync-commit') return check(contents.length === 0, 'a turn only cuts')
   check(log.last <= oracle.chosenThrough, 'a learner holds only what is chosen')
   for (const content of contents) checkChosen(oracle, content)
 }
@@ -98,16 +98,48 @@ function mirror(ballotLog: BallotLog, log: Log, from: number): void {
   }
 }
 
+/**
+ * Index i is governed by the last config batch below it in this log (R27); one with anything behind
+ * it must have been chosen before that was ordered.
+ */
 function count(oracle: Oracle, ballot: number, ballotLog: BallotLog): void {
-  if (ballotLog.votes.size < oracle.quorum) return
-  const matched = oracle.voters.map((id) => ballotLog.votes.get(id) ?? 0).sort((a, b) => b - a)
-  const through = matched[oracle.quorum - 1]!
-  if (through <= ballotLog.chosen) return
-  const place = placeOf(ballotLog.contents, ballotLog.chosen + 1)
-  ballotLog.chosen = through
-  for (let i = place; i < ballotLog.contents.length; i++) {
+  const { contents, votes } = ballotLog
+  let membership = oracle.initial
+  let from = 0
+  for (let i = 0; i <= contents.length; i++) {
+    const content = contents[i]
+    const ends = content === undefined || content.config !== undefined
+    if (!ends) continue
+    const end = content === undefined ? contents.length : i + 1
+    if (content !== undefined && end < contents.length) {
+      const isChosen = content.through <= oracle.chosenThrough
+      check(isChosen, `R26: something follows ${content.first} before it is chosen`)
+    }
+    countPart(oracle, ballot, ballotLog, { membership, votes, from, end })
+    membership = content?.config ?? membership
+    from = end
+  }
+}
+
+function countPart(
+  oracle: Oracle,
+  ballot: number,
+  ballotLog: BallotLog,
+  part: {
+    readonly membership: Membership
+    readonly votes: ReadonlyMap<NodeId, number>
+    readonly from: number
+    readonly end: number
+  },
+): void {
+  const { membership, votes, from, end } = part
+  const voters = votersOf(membership).map(({ id }) => votes.get(id) ?? 0)
+  const through = voters.sort((a, b) => b - a)[membership.acceptQuorum - 1] ?? 0
+  for (let i = from; i < end; i++) {
     const content = ballotLog.contents[i]!
-    if (content.through > through) break
+    if (content.through > through) return
+    if (content.through <= ballotLog.chosen) continue
+    ballotLog.chosen = content.through
     choose(oracle, ballot, content, i)
   }
 }

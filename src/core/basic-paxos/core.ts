@@ -9,9 +9,10 @@
  */
 import { assert, unreachable } from '../../base/assert.ts'
 import { resendNow } from './runs.ts'
-import type { Core, CoreView, Input } from '../engine.ts'
+import type { Core, CoreView, Input, Member } from '../engine.ts'
 import type { FrameRef } from '../frame-ref.ts'
 import { type LogIndex, NO_BALLOT, NO_INDEX, type NodeId } from '../ids.ts'
+import { membershipOf } from '../membership.ts'
 import { onAccept, onDurable, onPrepare, onValueRead } from './acceptor.ts'
 import {
   advance,
@@ -56,7 +57,7 @@ export function createBasicPaxos(
   recovered: BasicPaxosRecovered,
 ): Core<BasicPaxosMessage> {
   const state = createState(config, recovered)
-  const view = createView()
+  const view = createView(config.members)
   refreshView(state, view)
   return {
     view,
@@ -87,6 +88,10 @@ function dispatch(state: State, effects: Effects, input: Input<BasicPaxosMessage
       return
     case 'pressure':
       return onPressure(state, input.ring)
+    case 'change':
+      return void effects.push({ kind: 'changed', id: input.id, outcome: 'not-leader' })
+    case 'transfer':
+      return void effects.push({ kind: 'transferred', id: input.id, outcome: 'not-leader' })
     default:
       return unreachable(input)
   }
@@ -237,7 +242,7 @@ function isLive(state: State, id: NodeId): boolean {
 
 type MutableView = { -readonly [Field in keyof CoreView]: CoreView[Field] }
 
-const createView = (): MutableView => ({
+const createView = (members: readonly Member[]): MutableView => ({
   role: 'follower',
   leader: 0,
   promised: NO_BALLOT,
@@ -248,6 +253,8 @@ const createView = (): MutableView => ({
   durable: NO_INDEX,
   held: NO_INDEX,
   acceptedBatches: 0,
+  membership: membershipOf(members),
+  membershipIndex: NO_INDEX,
 })
 
 /**

@@ -1,5 +1,6 @@
 /**
- * Acceptor: what a voter (follower or Logger) does with prepare, accept-sync, accept and chosen.
+ * Acceptor: what a node does with prepare, accept-sync, accept and chosen, whatever role it has
+ * in the membership that it knows: the sender's may be newer (R6).
  * Pure; decision loop only.
  *
  * Rules: every node answers prepare (R6); an accept is taken only in the state
@@ -8,6 +9,7 @@
  */
 import type { FrameRef } from '../frame-ref.ts'
 import type { Ballot, LogIndex, NodeId } from '../ids.ts'
+import { chosenConfig, isRemoved } from './configs.ts'
 import { appendEntries, beginSync, commitSync, dropSync, extendSync } from './log.ts'
 import type { Accept, AcceptSync, Chosen, Prepare, Promise1 } from './messages.ts'
 import {
@@ -15,7 +17,6 @@ import {
   type State,
   NO_FRAMES,
   event,
-  isVoter,
   order,
   raiseFloor,
   replyDurably,
@@ -25,7 +26,11 @@ import { chainAt, lastOf } from './tail.ts'
 
 export function onPrepare(state: State, from: NodeId, message: Prepare, effects: Effects): void {
   const { ballot } = message
-  if (!isVoter(state.self.role)) return
+  // Whatever this node takes itself for: a change that it has not seen may have made it a voter.
+  if (isRemoved(state, from)) {
+    const { index } = chosenConfig(state)
+    return send(effects, from, { kind: 'removed', index: index as LogIndex })
+  }
   if (ballot < state.promised) return reject(state, effects, from, { ballot, attempt: 0 })
   if (ballot > state.promised) promiseBallot(state, effects, ballot)
   replyDurably(state, from, promiseOf(state, ballot))
@@ -70,7 +75,6 @@ export function onAcceptSync(
   effects: Effects,
 ): void {
   const { ballot, prev, through } = message
-  if (!isVoter(state.self.role)) return
   if (ballot !== state.promised) return reject(state, effects, from, message)
   if (state.acceptedBallot === ballot) {
     // A repeated transaction: it was committed here, so its frames are of the log already.
@@ -115,7 +119,6 @@ export function onAccept(
   effects: Effects,
 ): void {
   const { ballot } = message
-  if (!isVoter(state.self.role)) return
   if (ballot !== state.promised || ballot !== state.acceptedBallot) {
     return reject(state, effects, from, message)
   }
@@ -148,7 +151,7 @@ function acknowledge(
 }
 
 export function onChosen(state: State, message: Chosen, effects: Effects): void {
-  if (isVoter(state.self.role)) learnChosen(state, effects, message)
+  learnChosen(state, effects, message)
 }
 
 /**

@@ -9,7 +9,8 @@ import { dropFirst, peekAt, pushTo, sizeOfFifo } from '../../base/fifo.ts'
 import { type FrameRef, throughOf } from '../frame-ref.ts'
 import type { LogIndex } from '../ids.ts'
 import { dropPendingFrames } from './log.ts'
-import { type Effects, type State, FRAMES_MAX, keepsState, read } from './state.ts'
+import { keepsState } from '../membership.ts'
+import { type Effects, type State, FRAMES_MAX, read } from './state.ts'
 import { type Mark, dropFrames, firstKept, forget, gather } from './tail.ts'
 
 const APPLY_OPEN_BYTES_MAX = 2 ** 23

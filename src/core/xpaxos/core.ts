@@ -9,12 +9,22 @@
 import { unreachable } from '../../base/assert.ts'
 import type { Core, CoreView, Input } from '../engine.ts'
 import type { FrameRef } from '../frame-ref.ts'
-import type { LogIndex, NodeId } from '../ids.ts'
+import { type LogIndex, NO_BALLOT, type NodeId } from '../ids.ts'
+import { isVoter } from '../membership.ts'
 import { onAccept, onAcceptSync, onChosen, onPrepare } from './acceptor.ts'
 import { applyChosen, onApplied, onApplyRead, onPressure, tidyTail } from './apply-cursor.ts'
-import { leaderOf, onHeartbeat, onHeartbeatReply, tickElection } from './election.ts'
+import { onChangeAsked } from './change.ts'
+import { newestConfig, peersAreStale, refreshPeers } from './configs.ts'
+import {
+  leaderOf,
+  onHeartbeat,
+  onHeartbeatReply,
+  onRemoved,
+  onTakeOver,
+  tickElection,
+} from './election.ts'
 import { onAccepted, onReject, onSubmitted, onSyncTaken, pump, resign } from './leader.ts'
-import { onLearn, onLearned } from './learner.ts'
+import { feedLearners, onLearn, onLearned } from './learner.ts'
 import { noteDurable } from './log.ts'
 import type { Hello, XPaxosMessage } from './messages.ts'
 import { dropSource, onFetch, onFetched, onPromise, sendFetched, tickCandidacy } from './phase1.ts'
@@ -25,12 +35,12 @@ import {
   type State,
   type XPaxosConfig,
   createState,
-  isVoter,
   peerOf,
   send,
 } from './state.ts'
-import { onStreamRead, resetStream, startLearner } from './stream.ts'
+import { feeds, onStreamRead, resetStream, startLearner } from './stream.ts'
 import { lastOf } from './tail.ts'
+import { onTransferAsked } from './transfer.ts'
 
 export function createXPaxos(
   config: XPaxosConfig,
@@ -59,6 +69,12 @@ function step(state: State, input: Input<XPaxosMessage>, effects: Effects): void
     case 'submitted':
       onSubmitted(state, input.ballot, input.frames)
       break
+    case 'change':
+      onChangeAsked(state, input.id, input.change, effects)
+      break
+    case 'transfer':
+      onTransferAsked(state, input.id, input.target, effects)
+      break
     case 'read-done':
       onReadDone(state, input.ticket, input.frames, effects)
       break
@@ -72,7 +88,9 @@ function step(state: State, input: Input<XPaxosMessage>, effects: Effects): void
       unreachable(input)
   }
   releaseReplies(state, effects)
-  pump(state, effects)
+  if (peersAreStale(state)) refreshPeers(state)
+  if (state.leadership === null) feedLearners(state, effects)
+  else pump(state, effects)
   applyChosen(state, effects)
   tidyTail(state)
 }
@@ -118,6 +136,10 @@ function onMessage(
       return onLearn(state, from, message, frames, effects)
     case 'learned':
       return onLearned(state, from, message)
+    case 'take-over':
+      return onTakeOver(state, from, message, effects)
+    case 'removed':
+      return onRemoved(state, message, effects)
     default:
       return unreachable(message)
   }
@@ -158,12 +180,16 @@ function releaseReplies(state: State, effects: Effects): void {
 }
 
 function onLink(state: State, id: NodeId, up: boolean, effects: Effects): void {
+  // Others too: who is a member may be told by a log that this node has not yet.
+  if (up) state.linksUp.add(id)
+  else state.linksUp.delete(id)
   const peer = peerOf(state, id)
-  if (peer === undefined) return
-  peer.up = up
-  resetStream(state, peer)
+  if (peer !== undefined) {
+    peer.up = up
+    resetStream(state, peer)
+    if (!up) peer.replyAt = -1
+  }
   if (!up) {
-    peer.replyAt = -1
     const { candidacy } = state
     if (candidacy?.source?.from === id) dropSource(state, candidacy, effects)
     return
@@ -177,8 +203,9 @@ function onHello(state: State, from: NodeId, message: Hello, effects: Effects): 
   const peer = peerOf(state, from)
   if (peer === undefined) return
   if (!isVoter(peer.role)) {
-    peer.matched = message.last
-    return state.leadership === null ? undefined : startLearner(state, peer, message.last)
+    peer.matched = message.acceptedBallot === NO_BALLOT ? message.last : message.floor
+    if (feeds(state, peer)) startLearner(state, peer, peer.matched)
+    return
   }
   const prepared = state.leadership ?? (state.candidacy?.selfPromised ? state.candidacy : null)
   if (prepared !== null) send(effects, from, { kind: 'prepare', ballot: prepared.ballot })
@@ -210,8 +237,8 @@ function onReadDone(
 function viewOf(state: State): CoreView {
   return {
     get role() {
-      if (state.self.role !== 'voter') return state.self.role
       if (state.leadership !== null) return 'leader'
+      if (state.self.role !== 'voter') return state.self.role
       return state.candidacy === null ? 'follower' : 'candidate'
     },
     get leader() {
@@ -237,6 +264,12 @@ function viewOf(state: State): CoreView {
     },
     get held() {
       return state.held
+    },
+    get membership() {
+      return newestConfig(state).membership
+    },
+    get membershipIndex() {
+      return newestConfig(state).index as LogIndex
     },
     get acceptedBatches() {
       return state.acceptedBatches

@@ -6,23 +6,34 @@
  * A node stands only if it is electable, itself and every replier are discontent, and repliers and
  * itself form a quorum: stickiness without votes, and recovery under partial connectivity.
  */
-import { type Ballot, type LogIndex, type NodeId, NO_BALLOT, ballotOwner } from '../ids.ts'
+import {
+  type Ballot,
+  type LogIndex,
+  NO_BALLOT,
+  NO_INDEX,
+  type NodeId,
+  ballotOwner,
+} from '../ids.ts'
+import { isElectable, isVoter, votersOf } from '../membership.ts'
+import { isEstablished, mustGo, promoteReady } from './change.ts'
+import { chosenConfig, forms, isRemoved, liveMemberships, newestConfig } from './configs.ts'
+import { tendForced } from './forced.ts'
 import { resign, restartPeer } from './leader.ts'
-import type { Heartbeat, HeartbeatReply } from './messages.ts'
-import { standForLeader } from './phase1.ts'
+import { noteHeld, tendLearner } from './learner.ts'
+import type { Heartbeat, HeartbeatReply, Removed, TakeOver } from './messages.ts'
+import { prepareTargets, standForLeader } from './phase1.ts'
 import {
   type Effects,
   type Leadership,
   type Peer,
   type State,
   event,
-  isElectable,
-  isVoter,
   peerOf,
   randomBelow,
   send,
 } from './state.ts'
-import { startLearner } from './stream.ts'
+import { lastOf } from './tail.ts'
+import { considerHandOver, driveTransfer, isOrdered } from './transfer.ts'
 
 const STAND_WEIGHT_MAX = 9
 const FRESH_ROUNDS = 2
@@ -31,15 +42,39 @@ const BACK_OFF_MAX = 3
 
 export function tickElection(state: State, effects: Effects): void {
   if (state.round === 0) state.contentAt = state.now
+  tendTransfer(state, effects)
   if (state.now < state.heartbeatAt) {
     // Once armed, the moment to stand is kept to the tick: it is what tells weights apart.
     return state.standAt === 0 ? undefined : considerStanding(state, effects)
   }
-  announceLeader(state, effects)
+  announce(state, effects)
   watchLeadership(state, effects)
   considerStanding(state, effects)
   probe(state, effects)
+  tendLeadership(state, effects)
   startRound(state, effects)
+}
+
+/** What a leader looks after once a round: who is ready, what has to change, who should lead. */
+function tendLeadership(state: State, effects: Effects): void {
+  const { leadership } = state
+  if (leadership === null) return
+  for (const peer of state.peers) noteReady(state, leadership, peer)
+  leadership.floorAtRound = state.floor
+  if (!isEstablished(state) || leadership.transfer !== null || leadership.change !== null) return
+  tendForced(state, effects)
+  if (leadership.change === null) promoteReady(state, effects)
+  if (leadership.change === null) considerHandOver(state, effects)
+}
+
+/** Ready: follows this leader, is content with it, and holds what was announced a round ago. */
+function noteReady(state: State, { ballot, floorAtRound }: Leadership, peer: Peer): void {
+  const follows = !isVoter(peer.role) || (peer.replyContent && peer.replyPromised === ballot)
+  const couldLead = !peer.electable || peer.replyConnected
+  const isHeld = peer.matched >= floorAtRound
+  const isReady = peer.up && isFresh(state, peer) && follows && couldLead && isHeld
+  if (!isReady) peer.readySince = -1
+  else if (peer.readySince < 0) peer.readySince = state.now
 }
 
 function startRound(state: State, effects: Effects): void {
@@ -70,9 +105,27 @@ export function onHeartbeat(
   effects: Effects,
 ): void {
   const { round } = message
+  if (isRemoved(state, from)) {
+    const { index } = chosenConfig(state)
+    return send(effects, from, { kind: 'removed', index: index as LogIndex })
+  }
+  if (message.ballot >= state.heardBallot && message.ballot !== NO_BALLOT) {
+    state.heardBallot = message.ballot
+    state.heardAt = state.now
+  }
   const content = isContent(state) ? 1 : 0
-  const { promised } = state
-  send(effects, from, { kind: 'heartbeat-reply', round, promised, content })
+  const { promised, durable: last } = state
+  const connected = isConnected(state) ? 1 : 0
+  send(effects, from, { kind: 'heartbeat-reply', round, promised, content, connected, last })
+}
+
+/** Others know a chosen membership without this node: it stands no more, and leads no more (R30). */
+export function onRemoved(state: State, { index }: Removed, effects: Effects): void {
+  if (index <= newestConfig(state).index && !isRemoved(state, state.self.id)) return
+  if (state.removedAt !== 0) return
+  state.removedAt = index
+  resign(state, effects)
+  event(effects, 'removed', index)
 }
 
 export function onHeartbeatReply(state: State, from: NodeId, message: HeartbeatReply): void {
@@ -81,6 +134,8 @@ export function onHeartbeatReply(state: State, from: NodeId, message: HeartbeatR
   peer.replyAt = state.now
   peer.replyPromised = message.promised
   peer.replyContent = message.content === 1
+  peer.replyConnected = message.connected === 1
+  if (!isVoter(peer.role)) noteHeld(state, peer, message.last)
   if (message.promised !== state.promised || ballotOwner(message.promised) !== from) return
   // The leader's own word: while it is content so is this node, and no longer (R18).
   state.contentAt = peer.replyContent ? state.now : -Infinity
@@ -89,13 +144,14 @@ export function onHeartbeatReply(state: State, from: NodeId, message: HeartbeatR
 const isFresh = (state: State, peer: Peer): boolean =>
   peer.replyAt >= 0 && state.now - peer.replyAt <= (FRESH_ROUNDS + 1) * state.config.heartbeatMs
 
-/** Voters, this node included, that answered lately and follow no ballot above `ballot`. */
-function followersOf(state: State, ballot: Ballot): number {
-  let count = isVoter(state.self.role) ? 1 : 0
-  for (const peer of state.peers) {
-    if (isVoter(peer.role) && isHeard(state, peer) && peer.replyPromised <= ballot) count += 1
+/** Whether a quorum of every live membership answered lately and follows no ballot above. */
+function isFollowed(state: State, ballot: Ballot, quorum: 'prepare' | 'accept'): boolean {
+  const follows = (id: NodeId): boolean => {
+    if (id === state.self.id) return true
+    const peer = peerOf(state, id)
+    return peer !== undefined && isHeard(state, peer) && peer.replyPromised <= ballot
   }
-  return count
+  return liveMemberships(state).every((membership) => forms(membership, quorum, follows))
 }
 
 const isHeard = (state: State, peer: Peer): boolean =>
@@ -105,11 +161,11 @@ const isHeard = (state: State, peer: Peer): boolean =>
 export function isContent(state: State): boolean {
   const { electionTimeoutMs } = state.config
   if (state.leadership !== null) {
-    return followersOf(state, state.leadership.ballot) >= state.quorum && isProgressing(state)
+    return isFollowed(state, state.leadership.ballot, 'accept') && isProgressing(state)
   }
   if (state.candidacy !== null) {
     const inTime = state.now - state.candidacy.startedAt <= 2 * electionTimeoutMs
-    return inTime && followersOf(state, state.candidacy.ballot) >= state.quorum
+    return inTime && isFollowed(state, state.candidacy.ballot, 'prepare')
   }
   // An own ballot without a role was given up or lost in a restart: nobody should wait for it.
   const { promised, self } = state
@@ -190,47 +246,77 @@ function considerStanding(state: State, effects: Effects): void {
 }
 
 function mayStand(state: State): boolean {
-  if (!isElectable(state.self) || isContent(state)) return false
+  if (!isElectable(state.self) || state.removedAt !== 0 || isContent(state)) return false
   const isBackedOff = state.now < state.backOffUntil
-  let heard = 1
   for (const peer of state.peers) {
     if (!isVoter(peer.role) || !isFresh(state, peer)) continue
     if (peer.replyContent) return false
     if (isBackedOff && peer.electable) return false // there is another to go first
-    heard += 1
   }
-  return heard >= (state.promised === NO_BALLOT ? voterCount(state) : state.quorum)
+  if (!isFirst(state)) return isConnected(state)
+  return votersOf(newestConfig(state).membership).every(({ id }) => isHere(state, id))
+}
+
+/** Hears a prepare quorum, of either membership while a change is open. */
+function isConnected(state: State): boolean {
+  const hears = (id: NodeId): boolean => isHere(state, id)
+  return liveMemberships(state).some((membership) => forms(membership, 'prepare', hears))
+}
+
+function isHere(state: State, id: NodeId): boolean {
+  const peer = peerOf(state, id)
+  return id === state.self.id || (peer !== undefined && isFresh(state, peer))
 }
 
 /**
  * A first formation needs every initial voter (R39): two nodes of three could otherwise form a
  * cluster while the third, with a blank disk, later forms another with one of them wiped.
  */
-const voterCount = (state: State): number => state.matchedScratch.length
+const isFirst = ({ promised, tail }: State): boolean =>
+  promised === NO_BALLOT && lastOf(tail) === NO_INDEX
 
 /** One small message a round to a voter without a stream; a stuck stream starts again. */
 function probe(state: State, effects: Effects): void {
   const { candidacy, leadership } = state
+  if (candidacy?.selfPromised) prepareTargets(state, candidacy, effects)
   for (const peer of state.peers) {
     if (!peer.up) continue
-    if (leadership !== null) probeStream(state, leadership, peer, effects)
-    else if (candidacy?.selfPromised && isVoter(peer.role) && !candidacy.promises.has(peer.id)) {
-      send(effects, peer.id, { kind: 'prepare', ballot: candidacy.ballot })
-    }
+    if (!isVoter(peer.role)) tendLearner(state, peer, effects)
+    else if (leadership !== null) probeStream(state, leadership, peer, effects)
   }
 }
 
 function probeStream(state: State, leadership: Leadership, peer: Peer, effects: Effects): void {
   const stuckMs = 2 * state.config.electionTimeoutMs
   const stuck = peer.inflight.length > 0 && state.now - peer.progressAt > stuckMs
-  if (!stuck && peer.phase !== 'idle') return
-  // A learner says in its answer where it stands, whatever we believe (R31).
-  if (!isVoter(peer.role)) startLearner(state, peer, peer.matched)
-  else if (stuck) restartPeer(state, peer, effects)
-  else send(effects, peer.id, { kind: 'prepare', ballot: leadership.ballot })
+  if (stuck) restartPeer(state, peer, effects)
+  else if (peer.phase === 'idle') {
+    send(effects, peer.id, { kind: 'prepare', ballot: leadership.ballot })
+  }
 }
 
-function announceLeader(state: State, effects: Effects): void {
+/** A look at a hand-over that runs; who must go and finds no one stops all the same. */
+function tendTransfer(state: State, effects: Effects): void {
+  if (state.leadership === null || !driveTransfer(state, effects)) return
+  if (mustGo(state)) backOff(state, effects)
+}
+
+/** The leader orders this node to stand, whoever is content (R24). */
+export function onTakeOver(state: State, from: NodeId, message: TakeOver, effects: Effects): void {
+  if (isOrdered(state, from, message)) standForLeader(state, effects)
+}
+
+function announce(state: State, effects: Effects): void {
+  const { index } = chosenConfig(state)
+  if (index !== state.announcedConfig) {
+    state.announcedConfig = index as LogIndex
+    event(effects, 'membership', index)
+    const isGone = isRemoved(state, state.self.id) && state.removedAt === 0
+    if (isGone) {
+      state.removedAt = index as LogIndex
+      event(effects, 'removed', index)
+    }
+  }
   const leader = leaderOf(state)
   if (leader === state.announcedLeader) return
   state.announcedLeader = leader
@@ -240,7 +326,12 @@ function announceLeader(state: State, effects: Effects): void {
 /** The leader that this node follows, 0 while it knows none. */
 export function leaderOf(state: State): NodeId | 0 {
   if (state.leadership !== null) return state.self.id
-  if (state.candidacy !== null || state.promised === NO_BALLOT) return 0
+  if (state.candidacy !== null) return 0
+  if (state.heardBallot > state.promised) {
+    const isHeardLately = state.now - state.heardAt <= state.config.electionTimeoutMs
+    return isHeardLately ? ballotOwner(state.heardBallot) : 0
+  }
+  if (state.promised === NO_BALLOT) return 0
   const owner = ballotOwner(state.promised)
   return owner !== state.self.id && isContent(state) ? owner : 0
 }

@@ -9,6 +9,10 @@
 import { assert } from '../../base/assert.ts'
 import { type FrameRef, adjoins, throughOf } from '../frame-ref.ts'
 import { type Ballot, type LogIndex, NO_INDEX, type NodeId, ballotOwner } from '../ids.ts'
+import { MEMBERS_MAX, type Membership, isVoter } from '../membership.ts'
+import { concludeAdopted, endChange, noteOrdered, onAnnounced } from './change.ts'
+import { governing, openConfig, provenConfig, refreshPeers } from './configs.ts'
+import { withheld } from './forced.ts'
 import { appendEntries, dropSync } from './log.ts'
 import type { Accepted, Promise1, Reject, SyncTaken } from './messages.ts'
 import {
@@ -18,14 +22,14 @@ import {
   type Peer,
   type State,
   event,
-  isVoter,
   peerOf,
   raiseFloor,
   replyDurably,
   send,
 } from './state.ts'
-import { resetStream, sendChosen, startLearner, stream } from './stream.ts'
+import { feeds, resetStream, sendChosen, startLearner, stream } from './stream.ts'
 import { lastOf } from './tail.ts'
+import { endTransfer } from './transfer.ts'
 
 export function becomeLeader(
   state: State,
@@ -45,14 +49,25 @@ export function becomeLeader(
     progressAt: state.now,
     discontentSince: -1,
     strayedSince: -1,
+    startedAt: state.now,
+    floorAtRound: adopted.last,
+    change: null,
+    transfer: null,
+    leaseBarred: false,
+    withheldSince: -1,
   }
   state.backOffCount = 0
+  // A config batch with an entry behind it is proven chosen, and so is what lies before it (R27).
+  raiseFloor(state, effects, provenConfig(state.configs, adopted.last))
+  refreshPeers(state)
   if (adopted.last > state.floor) state.leadership.rounds.push(adopted.last)
   acceptOwn(state)
   for (const peer of state.peers) {
     resetStream(state, peer)
+    peer.readySince = -1
+    peer.fedHere = false
     if (!isVoter(peer.role)) {
-      startLearner(state, peer, peer.matched)
+      if (feeds(state, peer)) startLearner(state, peer, peer.matched)
       continue
     }
     peer.matched = NO_INDEX
@@ -61,6 +76,7 @@ export function becomeLeader(
     else if (peer.up) send(effects, peer.id, { kind: 'prepare', ballot })
   }
   effects.push({ kind: 'lead', ballot, next: (adopted.last + 1) as LogIndex })
+  concludeAdopted(state, effects)
 }
 
 /** Gives up candidacy or leadership; the ballot is never resumed (R4). */
@@ -69,6 +85,8 @@ export function resign(state: State, effects: Effects): void {
   state.candidacy = null
   if (state.leadership === null) return
   for (const frame of state.leadership.queue) frame.kept = false
+  endChange(state, effects, 'unknown')
+  endTransfer(state, effects)
   state.leadership = null
   for (const peer of state.peers) resetStream(state, peer)
   const owner = ballotOwner(state.promised)
@@ -89,12 +107,14 @@ export function resetPeer(
   peer.phase = 'streaming'
   if (promise.acceptedBallot === ballot) {
     peer.syncPoint = adopted.last
+    peer.syncThrough = adopted.last
     onMatched(state, peer, promise.last, effects)
     peer.next = (promise.last + 1) as LogIndex
   } else {
     const same = promise.acceptedBallot === adopted.acceptedBallot
     const common = same ? Math.min(promise.last, adopted.last) : promise.floor
     peer.syncPoint = Math.max(common, promise.floor) as LogIndex
+    peer.syncThrough = Math.max(adopted.last, peer.syncPoint) as LogIndex
     peer.next = (peer.syncPoint + 1) as LogIndex
     peer.mustSync = true
   }
@@ -119,17 +139,22 @@ export function pump(state: State, effects: Effects): void {
   const { queue, rounds } = leadership
   let taken = 0
   while (taken < queue.length && rounds.length < state.config.pipelineDepth) {
+    if (isClosed(state)) break
     const count = batchLength(state, queue, taken)
     if (rounds.length === 0) leadership.progressAt = state.now
+    if (queue[taken]!.config !== undefined) noteOrdered(state, queue[taken]!.first)
     appendEntries(state, effects, leadership.ballot, queue.slice(taken, taken + count))
     taken += count
     rounds.push(lastOf(state.tail))
     acceptOwn(state)
   }
   if (taken > 0) queue.splice(0, taken)
-  for (const peer of state.peers) stream(state, peer, effects)
+  for (const peer of state.peers) if (feeds(state, peer)) stream(state, peer, effects)
   for (const peer of state.peers) sendChosen(state, peer, effects)
 }
+
+/** Nothing goes behind a config batch before it is chosen, adopted ones included (R26, R27). */
+const isClosed = (state: State): boolean => openConfig(state) !== null
 
 /** How many waiting frames make the next batch: contiguous, within the limits, at least one. */
 function batchLength(state: State, queue: readonly FrameRef[], from: number): number {
@@ -139,6 +164,8 @@ function batchLength(state: State, queue: readonly FrameRef[], from: number): nu
   let place = from + 1
   for (; place < queue.length; place++) {
     const frame = queue[place]!
+    // A config batch is the last entry of the log for a while: it ends one batch, and is the next.
+    if (frame.config !== undefined || queue[place - 1]!.config !== undefined) break
     sizeBytes += frame.sizeBytes
     entries += frame.count
     if (sizeBytes > batchBytesMax || entries > batchEntriesMax) break
@@ -198,33 +225,57 @@ export function onSyncTaken(state: State, from: NodeId, message: SyncTaken): voi
   if (current && peer !== undefined) landed(state, peer, message)
 }
 
-/** Chosen = a quorum of voters holds it in this ballot, contiguous from the floor (R13). */
+/**
+ * Chosen = a quorum of the voters that govern the index holds it in this ballot, contiguous from
+ * the floor (R13). The floor is what is announced: while a forced member is armed it stays at what
+ * that member holds (R21), and nobody, this leader included, takes the rest for more than log.
+ */
 function choose(state: State, effects: Effects): void {
   const leadership = state.leadership!
-  const scratch = state.matchedScratch
+  for (;;) {
+    const chosen = withheld(state, leadership, quorumMatched(state, governing(state)))
+    if (chosen <= state.floor) return
+    raiseFloor(state, effects, chosen)
+    leadership.progressAt = state.now
+    const { rounds } = leadership
+    let done = 0
+    while (done < rounds.length && rounds[done]! <= chosen) done += 1
+    if (done > 0) rounds.splice(0, done)
+    onAnnounced(state, leadership, effects)
+  }
+}
+
+/** The greatest index that an accept quorum of a membership holds under this ballot. */
+function quorumMatched(state: State, { members, acceptQuorum }: Membership): LogIndex {
   let count = 0
-  if (isVoter(state.self.role)) scratch[count++] = leadership.ownMatched
-  for (const peer of state.peers) if (isVoter(peer.role)) scratch[count++] = peer.matched
-  scratch.sort()
-  const chosen = scratch[count - state.quorum]! as LogIndex
-  if (chosen <= state.floor) return
-  raiseFloor(state, effects, chosen)
-  leadership.progressAt = state.now
-  const { rounds } = leadership
-  let done = 0
-  while (done < rounds.length && rounds[done]! <= chosen) done += 1
-  if (done > 0) rounds.splice(0, done)
+  for (const { id, role } of members) {
+    if (!isVoter(role)) continue
+    const matched = matchedOf(state, id)
+    let at = count++
+    for (; at > 0 && scratch[at - 1]! < matched; at--) scratch[at] = scratch[at - 1]!
+    scratch[at] = matched
+  }
+  return (scratch[acceptQuorum - 1] ?? 0) as LogIndex
+}
+const scratch = new Float64Array(MEMBERS_MAX) // descending; used within one call only
+
+/** What a voter holds under this ballot, as far as this leader knows. */
+export function matchedOf(state: State, id: NodeId): LogIndex {
+  if (id === state.self.id) return state.leadership!.ownMatched
+  return peerOf(state, id)?.matched ?? NO_INDEX
 }
 
 /** A refusal: a higher promise is the election's business; a gap starts the stream again. */
 export function onReject(state: State, from: NodeId, message: Reject, effects: Effects): void {
   const { leadership } = state
   const peer = peerOf(state, from)
-  if (leadership === null || peer === undefined) return
+  if (peer === undefined) return
   if (!isVoter(peer.role)) {
-    if (message.attempt === peer.attempt) startLearner(state, peer, message.last)
+    const isCurrent = message.attempt === peer.attempt && peer.phase !== 'idle'
+    if (isCurrent) startLearner(state, peer, message.last)
     return
   }
+  if (leadership === null) return
   if (message.ballot !== leadership.ballot || message.attempt !== peer.attempt) return
   if (message.promised > leadership.ballot || peer.phase === 'idle') return
   restartPeer(state, peer, effects)

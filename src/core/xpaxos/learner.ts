@@ -1,23 +1,26 @@
 /**
- * Learner: takes chosen entries in order, never votes, never cuts (R31). What it holds is chosen,
- * so its floor is its last index. Pure; decision loop only.
+ * Learner: takes chosen entries in order, never votes, never cuts what is chosen (R31). What it
+ * learns is chosen, so its floor is its last index. And the other side: who feeds which learner.
+ * Pure; decision loop only.
  */
 import type { FrameRef } from '../frame-ref.ts'
-import type { NodeId } from '../ids.ts'
-import { NO_BALLOT } from '../ids.ts'
-import { appendEntries } from './log.ts'
+import { type LogIndex, NO_BALLOT, type NodeId } from '../ids.ts'
+import { isVoter } from '../membership.ts'
+import { newestConfig } from './configs.ts'
+import { appendEntries, turnLearner } from './log.ts'
 import type { Learn, Learned } from './messages.ts'
 import {
   type Effects,
+  type Peer,
   type State,
   event,
-  isVoter,
   peerOf,
   raiseFloor,
   replyDurably,
   send,
 } from './state.ts'
-import { lastChainOf, lastOf } from './tail.ts'
+import { feeds, startLearner, stream } from './stream.ts'
+import { chainAt, lastOf } from './tail.ts'
 
 export function onLearn(
   state: State,
@@ -27,29 +30,75 @@ export function onLearn(
   effects: Effects,
 ): void {
   const { attempt, prev, prevChain } = message
-  const last = lastOf(state.tail)
-  if (isVoter(state.self.role)) return
+  if (isVotersOwn(state, message)) return
+  // What was accepted as a voter is kept until chosen entries come that may take its place.
+  const isTurning = state.acceptedBallot !== NO_BALLOT
+  const last = isTurning ? state.floor : lastOf(state.tail)
   if (prev !== last || frames.length === 0) {
     const { promised } = state
     return send(effects, from, { kind: 'reject', ballot: NO_BALLOT, attempt, promised, last })
   }
-  if (prevChain >= 0 && prevChain !== lastChainOf(state.tail)) {
+  const chain = chainAt(state.tail, last)
+  if (prevChain >= 0 && chain >= 0 && prevChain !== chain) {
     return event(effects, 'chain-mismatch', last)
   }
+  if (isTurning || state.pendingSync !== null) turnLearner(state, effects)
   appendEntries(state, effects, NO_BALLOT, frames)
   state.acceptedBatches += 1
   raiseFloor(state, effects, lastOf(state.tail))
   replyDurably(state, from, { kind: 'learned', attempt, through: lastOf(state.tail) })
 }
 
-/** The leader's side: frees window space. */
+/**
+ * True for a voter that knows a membership as new as the sender's: a source that has not heard of
+ * its promotion. Cutting what it accepted since would lose votes that were counted. A sender that
+ * knows a newer one, chosen, in which this node is a learner, proves that no vote of it is needed.
+ */
+function isVotersOwn(state: State, { config }: Learn): boolean {
+  return config <= newestConfig(state).index && isVoter(state.self.role)
+}
+
+/** The source's side: frees window space. */
 export function onLearned(state: State, from: NodeId, message: Learned): void {
   const peer = peerOf(state, from)
-  if (state.leadership === null || peer === undefined || isVoter(peer.role)) return
+  if (peer === undefined || isVoter(peer.role)) return
   if (message.attempt !== peer.attempt) return
   while (peer.inflight.length > 0 && peer.inflight[0]!.through <= message.through) {
     peer.inflightBytes -= peer.inflight.shift()!.sizeBytes
   }
-  peer.matched = message.through
+  noteHeld(state, peer, message.through)
+}
+
+/** A learner says what it has on its disk, to whoever feeds it or leads. */
+export function noteHeld(state: State, peer: Peer, through: LogIndex): void {
+  if (through <= peer.matched) return
+  peer.matched = through
   peer.progressAt = state.now
+}
+
+/** Feeds the learners that have this node as their source. */
+export function feedLearners(state: State, effects: Effects): void {
+  for (const peer of state.peers) {
+    if (!isVoter(peer.role) && feeds(state, peer)) stream(state, peer, effects)
+  }
+}
+
+/** Once a round: a stream that stands still starts again, and a silent source is replaced (R31). */
+export function tendLearner(state: State, peer: Peer, effects: Effects): void {
+  const { leadership } = state
+  const stuckMs = 2 * state.config.electionTimeoutMs
+  const isLate = state.now - peer.progressAt > stuckMs
+  if (feeds(state, peer)) {
+    const isStuck = peer.inflight.length > 0 && isLate
+    // A learner says in its answer where it stands, whatever we believe.
+    if (isStuck || peer.phase === 'idle') startLearner(state, peer, peer.matched)
+    return
+  }
+  if (leadership === null) return
+  if (peer.matched >= leadership.floorAtRound) peer.progressAt = state.now
+  else if (isLate) {
+    peer.fedHere = true
+    event(effects, 'source-replaced', peer.id)
+    startLearner(state, peer, peer.matched)
+  }
 }

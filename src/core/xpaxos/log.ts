@@ -7,7 +7,8 @@
  */
 import { assert } from '../../base/assert.ts'
 import { type FrameRef, throughOf } from '../frame-ref.ts'
-import type { Ballot, LogIndex, Lsn } from '../ids.ts'
+import { type Ballot, type LogIndex, type Lsn, NO_BALLOT } from '../ids.ts'
+import { cutConfigs, noteConfigs } from './configs.ts'
 import { type Effects, type State, NO_FRAMES, event, order } from './state.ts'
 import {
   type Mark,
@@ -35,6 +36,7 @@ export function appendEntries(
   for (const frame of frames) pushMark(state.tail, makeMark(lastChainOf(state.tail), frame, lsn))
   assert(lastOf(state.tail) === through, 'the frames of an append are contiguous')
   state.appends.push({ lsn, through })
+  noteConfigs(state.configs, frames)
 }
 
 /** Opens a transaction that will replace the log behind `syncPoint`; an older open one is void. */
@@ -45,14 +47,23 @@ export function beginSync(
   range: { readonly syncPoint: LogIndex; readonly adoptedLast: LogIndex },
 ): void {
   const { syncPoint, adoptedLast } = range
-  assert(ballot === state.promised, 'a sync belongs to the promised ballot')
+  const isTurn = ballot === NO_BALLOT
+  assert(ballot === state.promised || isTurn, 'a sync belongs to the promised ballot')
   assert(syncPoint >= state.floor, 'an accept-sync never cuts below the floor')
   assert(syncPoint <= lastOf(state.tail), 'a sync point lies within the log')
   dropSync(state)
   const chain = chainAt(state.tail, syncPoint)
   assert(chain >= 0, 'a sync point is a frame boundary')
   order(state, effects, { kind: 'sync-begin', ballot, syncPoint, adoptedLast }, NO_FRAMES)
-  state.pendingSync = { ballot, syncPoint, adoptedLast, last: syncPoint, chain, marks: [] }
+  state.pendingSync = {
+    ballot,
+    syncPoint,
+    adoptedLast,
+    last: syncPoint,
+    chain,
+    marks: [],
+    configs: [],
+  }
 }
 
 /** Adds frames to the open transaction: written, and not yet of the log. */
@@ -71,6 +82,7 @@ export function extendSync(state: State, effects: Effects, frames: readonly Fram
     sync.chain = mark.chain
   }
   sync.last = through
+  noteConfigs(sync.configs, frames)
 }
 
 /** Ends it: cut, adopt the pending frames, and only now acceptedBallot is the new ballot. */
@@ -80,6 +92,8 @@ export function commitSync(state: State, effects: Effects): void {
   const { ballot, syncPoint, adoptedLast: through } = sync
   if (lastOf(state.tail) > syncPoint) event(effects, 'suffix-cut', syncPoint + 1)
   cutBehind(state.tail, syncPoint)
+  cutConfigs(state.configs, syncPoint)
+  state.configs.push(...sync.configs)
   // Pressure took pending bytes: all older ones are durable too, and go, so that what lies in the
   // rings stays a suffix of the log.
   if (sync.marks[0]?.frame === null) dropFrames(state.tail, () => true)
@@ -92,6 +106,16 @@ export function commitSync(state: State, effects: Effects): void {
   state.appends.push({ lsn, through })
   state.acceptedBallot = ballot
   state.pendingSync = null
+}
+
+/**
+ * What this node accepted and does not know chosen is dead for it: it goes on as a learner, with
+ * acceptedBallot 0, and its sync point is its floor (R31). A transaction like any other on disk.
+ */
+export function turnLearner(state: State, effects: Effects): void {
+  const { floor } = state
+  beginSync(state, effects, NO_BALLOT, { syncPoint: floor, adoptedLast: floor })
+  commitSync(state, effects)
 }
 
 /** Forgets an unfinished transaction: the old log, ballot and suffix stand as they were. */

@@ -31,6 +31,10 @@ export interface HeartbeatReply {
   /** The replier's promised ballot: whom it follows. */
   readonly promised: Ballot
   readonly content: number
+  /** It hears a prepare quorum: it could lead. */
+  readonly connected: number
+  /** The replier's last index that is on its disk. */
+  readonly last: LogIndex
 }
 export interface Prepare {
   readonly kind: 'prepare'
@@ -121,11 +125,24 @@ export interface Learn {
   readonly prev: LogIndex
   readonly prevChain: number // -1: the sender no longer knows it
   readonly through: LogIndex
+  /** Index of the sender's newest chosen config batch: there the receiver is a learner. */
+  readonly config: LogIndex
 }
 export interface Learned {
   readonly kind: 'learned'
   readonly attempt: number
   readonly through: LogIndex
+}
+
+/** From the leader of `ballot`: stand for leadership now, whoever is content (R24). */
+export interface TakeOver {
+  readonly kind: 'take-over'
+  readonly ballot: Ballot
+}
+/** The receiver is no member any more, by the config batch at `index` (R30). */
+export interface Removed {
+  readonly kind: 'removed'
+  readonly index: LogIndex
 }
 
 export type XPaxosMessage =
@@ -144,3 +161,5 @@ export type XPaxosMessage =
   | Chosen
   | Learn
   | Learned
+  | TakeOver
+  | Removed

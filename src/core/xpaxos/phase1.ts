@@ -9,6 +9,8 @@ import { assert } from '../../base/assert.ts'
 import { type FrameRef, throughOf } from '../frame-ref.ts'
 import { type LogIndex, type NodeId, ballotAbove } from '../ids.ts'
 import { promiseBallot, promiseOf } from './acceptor.ts'
+import { type Membership, isElectable, votersOf } from '../membership.ts'
+import { forms, liveMemberships, refreshPeers } from './configs.ts'
 import { becomeLeader, resetPeer, resign } from './leader.ts'
 import { beginSync, commitSync, dropSync, extendSync } from './log.ts'
 import type { Fetch, Fetched, Promise1 } from './messages.ts'
@@ -19,8 +21,6 @@ import {
   type State,
   FRAMES_MAX,
   event,
-  isElectable,
-  isVoter,
   peerOf,
   read,
   replyDurably,
@@ -42,9 +42,11 @@ export function standForLeader(state: State, effects: Effects): void {
     progressAt: state.now,
     selfPromised: false,
     promises: new Map(),
+    targets: new Set(),
     source: null,
     fetchAskedAt: 0,
   }
+  widen(state, state.candidacy.targets, liveMemberships(state))
   event(effects, 'prepare-started', ballot)
   replyDurably(state, state.self.id, promiseOf(state, ballot))
 }
@@ -67,29 +69,57 @@ export function onPromise(state: State, from: NodeId, message: Promise1, effects
 function onOwnPromise(state: State, candidacy: Candidacy, effects: Effects): void {
   if (candidacy.selfPromised) return
   candidacy.selfPromised = true
-  for (const peer of state.peers) {
-    if (!isVoter(peer.role)) continue
-    if (peer.up) send(effects, peer.id, { kind: 'prepare', ballot: candidacy.ballot })
+  prepareTargets(state, candidacy, effects)
+}
+
+/** Asks every voter that may be needed and has not answered yet. */
+export function prepareTargets(state: State, candidacy: Candidacy, effects: Effects): void {
+  const { ballot, promises, targets } = candidacy
+  for (const id of targets) {
+    const isOpen = state.linksUp.has(id) && !promises.has(id)
+    if (isOpen) send(effects, id, { kind: 'prepare', ballot })
   }
 }
 
+/** Adds the voters of memberships; true when there was a new one. */
+function widen(state: State, targets: Set<NodeId>, memberships: readonly Membership[]): boolean {
+  const before = targets.size
+  for (const membership of memberships) {
+    for (const { id } of votersOf(membership)) if (id !== state.self.id) targets.add(id)
+  }
+  return targets.size > before
+}
+
+/**
+ * With a prepare quorum of a membership at hand the best log is fetched; whether the promises are
+ * enough is decided by the memberships that it holds (R28), in `conclude`.
+ */
 function evaluate(state: State, candidacy: Candidacy, effects: Effects): void {
-  if (!candidacy.selfPromised || candidacy.promises.size < state.quorum) return
-  if (candidacy.source !== null) return
-  let best: PromiseInfo = candidacy.promises.get(state.self.id)!
-  for (const promise of candidacy.promises.values()) {
+  const { promises, source } = candidacy
+  const hasPromised = (id: NodeId): boolean => promises.has(id)
+  if (!candidacy.selfPromised) return
+  const live = liveMemberships(state)
+  if (!live.some((membership) => forms(membership, 'prepare', hasPromised))) return
+  let best: PromiseInfo = promises.get(state.self.id)!
+  for (const promise of promises.values()) {
     const longer = promise.acceptedBallot === best.acceptedBallot && promise.last > best.last
     if (promise.acceptedBallot > best.acceptedBallot || longer) best = promise
   }
   // A log that is shorter than a prefix known chosen cannot be the one: wait for more promises.
   if (state.floor > best.last) return
-  for (const { floor } of candidacy.promises.values()) if (floor > best.last) return
-  openAdoption(state, effects, best)
-  if (best.from === state.self.id) return adopt(state, candidacy, best, effects)
-  if (best.last === state.pendingSync!.last) return adopt(state, candidacy, best, effects)
+  for (const { floor } of promises.values()) if (floor > best.last) return
+  const isSame = source?.acceptedBallot === best.acceptedBallot && source.last === best.last
+  if (isSame && state.pendingSync !== null) {
+    if (isFetched(state, source)) conclude(state, candidacy, source, effects)
+    return
+  }
   candidacy.source = best
+  openAdoption(state, effects, best)
+  if (isFetched(state, best)) return conclude(state, candidacy, best, effects)
   askSource(state, candidacy, best, effects)
 }
+
+const isFetched = (state: State, { last }: PromiseInfo): boolean => state.pendingSync!.last === last
 
 /** The own log up to where it surely equals the adopted one stays; the rest is replaced (R11). */
 function openAdoption(state: State, effects: Effects, best: PromiseInfo): void {
@@ -156,7 +186,7 @@ export function onFetched(
   candidacy.progressAt = state.now
   if (pendingSync.last < source.last) return askSource(state, candidacy, source, effects)
   event(effects, 'suffix-fetched', from)
-  adopt(state, candidacy, source, effects)
+  conclude(state, candidacy, source, effects)
 }
 
 /** The source is gone or has moved on: its promise may be dropped, the rest must do (R7). */
@@ -173,9 +203,35 @@ export function tickCandidacy(state: State, effects: Effects): void {
   const { candidacy } = state
   if (candidacy === null) return
   const timeoutMs = state.config.electionTimeoutMs
-  if (candidacy.source !== null && state.now - candidacy.fetchAskedAt > timeoutMs) {
-    dropSource(state, candidacy, effects)
-  }
+  const { source } = candidacy
+  if (source === null || state.pendingSync === null || isFetched(state, source)) return
+  if (state.now - candidacy.fetchAskedAt > timeoutMs) dropSource(state, candidacy, effects)
+}
+
+/**
+ * The adopted log is here in full. It is adopted once the promises hold a prepare quorum of its
+ * newest membership, and of the one before if the newest is trailing and in no prefix that a
+ * promise reported chosen (R28); until then voters it names are asked too.
+ */
+function conclude(state: State, candidacy: Candidacy, source: PromiseInfo, effects: Effects): void {
+  const { promises, targets } = candidacy
+  const needed = membershipsOf(state, candidacy, source)
+  if (widen(state, targets, needed)) prepareTargets(state, candidacy, effects)
+  const hasPromised = (id: NodeId): boolean => promises.has(id)
+  if (!needed.every((membership) => forms(membership, 'prepare', hasPromised))) return
+  adopt(state, candidacy, source, effects)
+}
+
+function membershipsOf(state: State, candidacy: Candidacy, source: PromiseInfo): Membership[] {
+  const { syncPoint, configs: fetched } = state.pendingSync!
+  const configs = [...state.configs.filter(({ index }) => index <= syncPoint), ...fetched]
+  const newest = configs.at(-1)!
+  const before = configs.at(-2)
+  let proven: number = state.floor
+  for (const { floor } of candidacy.promises.values()) proven = Math.max(proven, floor)
+  const isOpen = newest.index === source.last && newest.index > proven
+  if (!isOpen || before === undefined) return [newest.membership]
+  return [before.membership, newest.membership]
 }
 
 /**
@@ -193,6 +249,7 @@ function adopt(state: State, candidacy: Candidacy, best: PromiseInfo, effects: E
     return dropSync(state)
   }
   commitSync(state, effects)
+  refreshPeers(state)
   state.candidacy = null
   const { acceptedBallot, last } = best
   becomeLeader(state, effects, candidacy, { acceptedBallot, last })

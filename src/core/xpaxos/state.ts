@@ -15,13 +15,21 @@ import { type Fifo, createFifo } from '../../base/fifo.ts'
 import type { Effect, EventName, Member, MemberRole } from '../engine.ts'
 import type { FrameRef } from '../frame-ref.ts'
 import { type Ballot, type LogIndex, type Lsn, NO_BALLOT, NO_INDEX, type NodeId } from '../ids.ts'
+import { type ConfigAt, type Membership, membershipOf, votersOf } from '../membership.ts'
 import type { WalRecord } from '../records.ts'
+import { refreshPeers } from './configs.ts'
 import type { XPaxosMessage } from './messages.ts'
 import { type Mark, type Tail, type TailMark, chainAt, createTail, lastOf } from './tail.ts'
 
 export interface XPaxosConfig {
   readonly self: NodeId
+  /**
+   * What a new cluster starts with, the same on every node. A node that joins a running cluster
+   * has only itself, as a learner: the log tells it the rest.
+   */
   readonly members: readonly Member[]
+  /** Quorum sizes that must meet; absent: majorities. */
+  readonly quorums?: { readonly prepare: number; readonly accept: number }
   readonly heartbeatMs: number
   readonly electionTimeoutMs: number
   /** Bytes in flight to one peer. */
@@ -44,6 +52,8 @@ export interface Recovered {
   readonly marks: readonly TailMark[]
   readonly firstRetained: LogIndex
   readonly nextLsn: Lsn
+  /** Config batches of the log, ascending; the oldest may stand for all that was trimmed. */
+  readonly configs?: readonly ConfigAt[]
 }
 
 export const BLANK: Recovered = {
@@ -64,6 +74,8 @@ export interface PendingSync {
   last: LogIndex
   chain: number
   readonly marks: Mark[]
+  /** Config batches among its frames. */
+  readonly configs: ConfigAt[]
 }
 
 export interface PromiseInfo {
@@ -82,6 +94,8 @@ export interface Candidacy {
   progressAt: number
   selfPromised: boolean
   readonly promises: Map<NodeId, PromiseInfo>
+  /** Voters of memberships that this node learns of while it fetches (R28). */
+  readonly targets: Set<NodeId>
   /** The promise whose log is being fetched. */
   source: PromiseInfo | null
   fetchAskedAt: number
@@ -101,6 +115,35 @@ export interface Leadership {
   progressAt: number
   discontentSince: number
   strayedSince: number
+  readonly startedAt: number
+  /** The floor one heartbeat ago: who holds that is caught up. */
+  floorAtRound: LogIndex
+  /** A config batch of this ballot on its way through the log; null: none is open. */
+  change: OpenChange | null
+  transfer: Transfer | null
+  /** An order to take over has left: no lease in this ballot any more (R25). */
+  leaseBarred: boolean
+  /** Since when a forced member holds back what a quorum has; -1: none does. */
+  withheldSince: number
+}
+
+/** A membership change, from the order to configure to the empty batch behind it (R26). */
+export interface OpenChange {
+  /** Who asked; 0: this leader itself. */
+  readonly id: number
+  /** Of the config batch; 0 until it is in the log. */
+  index: LogIndex
+  readonly startedAt: number
+}
+
+/** A hand-over: drain, then one-use orders to the target (R24). */
+export interface Transfer {
+  /** Who asked; 0: this leader itself, by weight or because it must go. */
+  readonly id: number
+  readonly target: NodeId
+  readonly startedAt: number
+  orders: number
+  orderAt: number
 }
 
 export type StreamPhase = 'idle' | 'streaming' | 'behind-trim'
@@ -108,18 +151,23 @@ export type StreamPhase = 'idle' | 'streaming' | 'behind-trim'
 /** One other member, seen from here. */
 export interface Peer {
   readonly id: NodeId
-  readonly role: MemberRole
-  readonly electable: boolean
+  role: MemberRole
+  electable: boolean
+  /** Of a learner: who feeds it; 0: the leader. */
+  source: NodeId | 0
   up: boolean
   // Election.
   replyAt: number
   replyContent: boolean
   replyPromised: Ballot
+  replyConnected: boolean
   // Stream of accepts (to voters) or learns (to learners) in this node's ballot.
   phase: StreamPhase
   mustSync: boolean
   attempt: number
   syncPoint: LogIndex
+  /** Where its accept-sync ends: the adopted last, or beyond it what a learner had learnt. */
+  syncThrough: LogIndex
   next: LogIndex
   matched: LogIndex
   chosenSent: LogIndex
@@ -127,6 +175,10 @@ export interface Peer {
   readonly inflight: { readonly through: LogIndex; readonly sizeBytes: number }[]
   reading: number
   progressAt: number
+  /** Since when it has been caught up, heard and following without a gap; -1: it is not. */
+  readySince: number
+  /** A learner whose source is silent: this leader feeds it. */
+  fedHere: boolean
 }
 
 interface Waiting {
@@ -149,10 +201,16 @@ export type ReadPurpose =
 
 export interface State {
   readonly config: XPaxosConfig
-  readonly self: Member
-  readonly quorum: number
+  self: Member
+  readonly configs: ConfigAt[]
+  /** What `peers` and `self` were made for. */
+  refreshedFor: ConfigAt | null
+  refreshedOpen: boolean
+  /** A chosen membership that others know of does not have this node any more (R30). */
+  removedAt: LogIndex | 0
   readonly peers: Peer[]
-  readonly matchedScratch: Float64Array
+  /** Links that are up, to members and to others. */
+  readonly linksUp: Set<NodeId>
   now: number
   random: number
   promised: Ballot
@@ -182,6 +240,12 @@ export interface State {
   backOffUntil: number
   backOffCount: number
   announcedLeader: NodeId | 0
+  announcedConfig: LogIndex
+  /** The newest leader heard of, for a node that promised nobody. */
+  heardBallot: Ballot
+  heardAt: number
+  /** Failed hand-overs by weight: whom not to try again before when. */
+  readonly penalties: Map<NodeId, { count: number; until: number }>
   // Apply.
   applyNext: LogIndex
   applied: LogIndex
@@ -201,18 +265,22 @@ export const FRAMES_MAX = 256
 export function createState(config: XPaxosConfig, recovered: Recovered): State {
   const self = config.members.find((member) => member.id === config.self)
   assert(self !== undefined, 'a node is a member of its own cluster')
-  const voters = config.members.filter((member) => member.role !== 'learner')
-  assert(voters.length > 0, 'a cluster has a voter')
+  const isJoining = votersOf(config).length === 0
+  const base = membershipOf(config.members, config.quorums)
+  const membership: Membership = isJoining ? { ...base, highestId: 0 as NodeId } : base
   const tail = createTail(
     { through: recovered.floor, chain: recovered.floorChain },
     recovered.marks,
   )
-  return {
+  const state: State = {
     config,
     self,
-    quorum: (voters.length >> 1) + 1,
-    peers: config.members.filter((member) => member.id !== config.self).map(createPeer),
-    matchedScratch: new Float64Array(voters.length),
+    configs: [{ index: NO_INDEX, membership }, ...(recovered.configs ?? [])],
+    refreshedFor: null,
+    refreshedOpen: false,
+    removedAt: 0,
+    peers: [],
+    linksUp: new Set(),
     now: 0,
     random: (Math.imul(config.seed | 0, 0x9e3779b1) ^ config.self) | 1,
     promised: recovered.promised,
@@ -240,6 +308,10 @@ export function createState(config: XPaxosConfig, recovered: Recovered): State {
     backOffUntil: 0,
     backOffCount: 0,
     announcedLeader: 0,
+    announcedConfig: NO_INDEX,
+    heardBallot: NO_BALLOT,
+    heardAt: -Infinity,
+    penalties: new Map(),
     applyNext: 1 as LogIndex,
     applied: NO_INDEX,
     applyOpen: createFifo(),
@@ -248,34 +320,9 @@ export function createState(config: XPaxosConfig, recovered: Recovered): State {
     reads: new Map(),
     nextTicket: 1,
   }
+  refreshPeers(state)
+  return state
 }
-
-function createPeer(member: Member): Peer {
-  return {
-    id: member.id,
-    role: member.role,
-    electable: isElectable(member),
-    up: false,
-    replyAt: -1,
-    replyContent: false,
-    replyPromised: NO_BALLOT,
-    phase: 'idle',
-    mustSync: false,
-    attempt: 0,
-    syncPoint: NO_INDEX,
-    next: 1 as LogIndex,
-    matched: NO_INDEX,
-    chosenSent: NO_INDEX,
-    inflightBytes: 0,
-    inflight: [],
-    reading: 0,
-    progressAt: 0,
-  }
-}
-
-export const isVoter = (role: MemberRole): boolean => role !== 'learner'
-export const isElectable = (member: Member): boolean => member.role === 'voter' && member.weight > 0
-export const keepsState = (role: MemberRole): boolean => role !== 'logger'
 
 export function peerOf(state: State, id: NodeId): Peer | undefined {
   return state.peers.find((peer) => peer.id === id)

@@ -8,16 +8,16 @@
  */
 import { type FrameRef, throughOf } from '../frame-ref.ts'
 import type { LogIndex } from '../ids.ts'
+import { isVoter } from '../membership.ts'
+import { chosenConfig } from './configs.ts'
 import type { XPaxosMessage } from './messages.ts'
 import {
   type Effects,
-  type Leadership,
   type Peer,
   type State,
   FRAMES_MAX,
   NO_FRAMES,
   event,
-  isVoter,
   read,
   send,
 } from './state.ts'
@@ -43,13 +43,23 @@ export function startLearner(state: State, peer: Peer, last: LogIndex): void {
   peer.next = (last + 1) as LogIndex
 }
 
+/**
+ * Whose log this node is the source of: as the leader of every voter and of the learners that have
+ * no other source or a silent one, else of the learners that name this node (R31).
+ */
+export function feeds({ self, leadership }: State, peer: Peer): boolean {
+  if (peer.source === self.id) return true
+  if (leadership === null) return false
+  return isVoter(peer.role) || peer.source === 0 || peer.fedHere
+}
+
 /** Sends as much as the window takes. */
 export function stream(state: State, peer: Peer, effects: Effects): void {
-  const { leadership, config } = state
-  if (leadership === null || !peer.up || peer.phase !== 'streaming') return
+  const { config } = state
+  if (!peer.up || peer.phase !== 'streaming') return
   while (peer.reading === 0 && peer.inflight.length < config.pipelineDepth) {
-    const through = streamEnd(state, leadership, peer)
-    if (peer.mustSync && peer.next > leadership.adopted.last) {
+    const through = streamEnd(state, peer)
+    if (peer.mustSync && peer.next > peer.syncThrough) {
       sendFrames(state, peer, NO_FRAMES, effects) // an accept-sync of no frames commits at once
       continue
     }
@@ -64,9 +74,9 @@ export function stream(state: State, peer: Peer, effects: Effects): void {
   }
 }
 
-function streamEnd(state: State, leadership: Leadership, peer: Peer): LogIndex {
+function streamEnd(state: State, peer: Peer): LogIndex {
   if (!isVoter(peer.role)) return state.floor
-  return peer.mustSync ? leadership.adopted.last : lastOf(state.tail)
+  return peer.mustSync ? peer.syncThrough : lastOf(state.tail)
 }
 
 function readFor(state: State, peer: Peer, through: LogIndex, effects: Effects): void {
@@ -86,7 +96,7 @@ export function onStreamRead(
   effects: Effects,
 ): void {
   peer.reading = 0
-  if (state.leadership === null || peer.phase !== 'streaming') return
+  if (peer.phase !== 'streaming') return
   const first = frames[0]?.first
   if (first === undefined) {
     peer.phase = 'behind-trim'
@@ -102,7 +112,7 @@ function sendFrames(state: State, peer: Peer, frames: readonly FrameRef[], effec
   send(effects, peer.id, messageFor(state, peer, { prev, through }), frames)
   peer.next = (through + 1) as LogIndex
   peer.chosenSent = state.floor
-  if (peer.mustSync && through === state.leadership!.adopted.last) peer.mustSync = false
+  if (peer.mustSync && through === peer.syncThrough) peer.mustSync = false
   if (peer.inflight.length === 0) peer.progressAt = state.now
   peer.inflight.push({ through, sizeBytes })
   peer.inflightBytes += sizeBytes
@@ -116,13 +126,14 @@ function messageFor(
   const { attempt, syncPoint } = peer
   const { prev, through } = range
   if (!isVoter(peer.role)) {
-    return { kind: 'learn', attempt, prev, prevChain: chainAt(state.tail, prev), through }
+    const config = chosenConfig(state).index as LogIndex
+    return { kind: 'learn', attempt, prev, prevChain: chainAt(state.tail, prev), through, config }
   }
-  const { ballot, adopted } = state.leadership!
+  const { ballot } = state.leadership!
   const { floor: chosen, floorChain: chosenChain } = state
   if (!peer.mustSync) return { kind: 'accept', ballot, attempt, prev, through, chosen, chosenChain }
   const syncChain = chainAt(state.tail, syncPoint)
-  const adoptedLast = adopted.last
+  const adoptedLast = peer.syncThrough
   return {
     kind: 'accept-sync',
     ballot,
