@@ -694,18 +694,18 @@ function onConfigure(
   node: Node,
   { ballot, membership }: CoreEffect & { readonly kind: 'configure' },
 ): void {
-  const { leading } = node
-  if (leading?.ballot !== ballot) return
-  const configs = membership === null ? [undefined] : [membership, undefined]
-  const contents = configs.map((config) => {
-    const content = createContent(cluster, leading.next, 1, ballot)
-    leading.next += 1
-    return config === undefined ? content : { ...content, config }
-  })
   const { generation } = node
   after(cluster, 1, () => {
-    if (!node.alive || node.generation !== generation) return
-    const frames = contents.map((content) => place(node.rings[INGEST_RING]!, content))
+    const { leading } = node
+    if (!node.alive || node.generation !== generation || leading?.ballot !== ballot) return
+    const frames = (membership === null ? [undefined] : [membership, undefined]).map((config) => {
+      const content = createContent(cluster, leading.next, 1, ballot)
+      leading.next += 1
+      return place(
+        node.rings[INGEST_RING]!,
+        config === undefined ? content : { ...content, config },
+      )
+    })
     give(cluster, node, { kind: 'submitted', ballot, frames })
   })
 }

@@ -191,7 +191,9 @@ export function checkSent(
       check(message.ballot <= durable.promised, 'I2: a promise is durable before it leaves')
       const seen = oracle.seen.get(node)!
       seen.promiseSent = Math.max(seen.promiseSent, message.ballot)
-      if (message.kind === 'promise' && message.last > 0) {
+      if (message.kind === 'promise' && message.acceptedBallot === 0) {
+        check(message.last <= durable.last, 'I8: a learner promises what it has on disk')
+      } else if (message.kind === 'promise' && message.last > 0) {
         checkVoted(oracle, node, message.acceptedBallot, message.last)
       }
       break

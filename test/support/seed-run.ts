@@ -129,7 +129,7 @@ export function runSeed(seed: number, trace: string[] | null = null): SeedResult
   }
 }
 
-function startClients(cluster: Cluster, random: Random, everyMs: number): void {
+export function startClients(cluster: Cluster, random: Random, everyMs: number): void {
   const again = (): void => {
     if (!cluster.clients) return
     for (const node of cluster.nodes) {
@@ -145,7 +145,7 @@ function startClients(cluster: Cluster, random: Random, everyMs: number): void {
   again()
 }
 
-function startFaults(cluster: Cluster, random: Random, until: number): void {
+export function startFaults(cluster: Cluster, random: Random, until: number): void {
   const enabled = FAULTS.filter(() => chance(random, 400))
   const everyMs = pick(random, [30, 100, 300])
   if (enabled.length === 0) return
@@ -275,7 +275,7 @@ export function live(cluster: Cluster): void {
 }
 
 /** True when `done` comes true; the bound starts again while any log grows (small windows). */
-function awaitProgress(cluster: Cluster, done: () => boolean): boolean {
+export function awaitProgress(cluster: Cluster, done: () => boolean): boolean {
   const boundMs = 10 * cluster.options.electionTimeoutMs
   for (let before = -1; before !== growthOf(cluster);) {
     before = growthOf(cluster)
@@ -287,7 +287,7 @@ function awaitProgress(cluster: Cluster, done: () => boolean): boolean {
 const growthOf = ({ nodes }: Cluster): number =>
   nodes.reduce((sum, node) => sum + node.core.view.chosen + node.applyNext, 0)
 
-function submitOne(cluster: Cluster): boolean {
+export function submitOne(cluster: Cluster): boolean {
   const leader = ruler(cluster)
   return leader !== undefined && submit(cluster, leader, [1, 2, 3])
 }

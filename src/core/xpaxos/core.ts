@@ -91,6 +91,7 @@ function step(state: State, input: Input<XPaxosMessage>, effects: Effects): void
   if (peersAreStale(state)) refreshPeers(state)
   if (state.leadership === null) feedLearners(state, effects)
   else pump(state, effects)
+  if (peersAreStale(state)) refreshPeers(state)
   applyChosen(state, effects)
   tidyTail(state)
 }
