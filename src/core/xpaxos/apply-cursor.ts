@@ -58,6 +58,7 @@ export function onApplied(state: State, through: LogIndex): void {
 
 export function onApplyRead(state: State, frames: readonly FrameRef[], effects: Effects): void {
   state.applyReading = false
+  if (!keepsState(state.self.role)) return // became a Logger meanwhile
   if (frames[0]?.first === state.applyNext) orderApply(state, effects, frames)
 }
 

@@ -12,6 +12,7 @@ import type { FrameRef } from '../frame-ref.ts'
 import { type LogIndex, NO_BALLOT, NO_INDEX, type NodeId } from '../ids.ts'
 import { type ConfigAt, type Membership, isElectable, isVoter, memberOf } from '../membership.ts'
 import type { Peer, State } from './state.ts'
+import { resetStream } from './stream.ts'
 
 export const newestConfig = (state: State): ConfigAt => state.configs.at(-1)!
 
@@ -100,14 +101,20 @@ export function refreshPeers(state: State): void {
   for (const member of members.values()) {
     const peer = peers.find(({ id }) => id === member.id)
     if (peer === undefined) peers.push(createPeer(member, state.linksUp.has(member.id)))
-    else
-      Object.assign(peer, {
-        role: member.role,
-        electable: isElectable(member),
-        source: member.source ?? 0,
-      })
+    else follow(state, peer, member)
   }
   peers.sort((a, b) => a.id - b.id)
+}
+
+/** What a learner holds is no vote, and its stream is another: whoever changes sides starts anew. */
+function follow(state: State, peer: Peer, member: Member): void {
+  const changesSides = isVoter(peer.role) !== isVoter(member.role)
+  peer.role = member.role
+  peer.electable = isElectable(member)
+  peer.source = member.source ?? 0
+  if (!changesSides) return
+  peer.matched = NO_INDEX
+  resetStream(state, peer)
 }
 
 /** While a change is open: the newer settings, but whoever votes in either is a voter. */

@@ -80,6 +80,7 @@ function noteReady(state: State, { ballot, floorAtRound }: Leadership, peer: Pee
 function startRound(state: State, effects: Effects): void {
   state.round += 1
   state.heartbeatAt = state.now + state.config.heartbeatMs
+  if (state.removedAt !== 0) return // nobody waits for it any more
   const ballot = state.leadership?.ballot ?? NO_BALLOT
   if (state.leadership !== null) state.held = heldByAll(state)
   const { floor: chosen, floorChain: chosenChain, round, held } = state

@@ -5,7 +5,7 @@
  */
 import type { FrameRef } from '../frame-ref.ts'
 import { type LogIndex, NO_BALLOT, type NodeId } from '../ids.ts'
-import { isVoter } from '../membership.ts'
+import { isVoter, memberOf } from '../membership.ts'
 import { newestConfig } from './configs.ts'
 import { appendEntries, turnLearner } from './log.ts'
 import type { Learn, Learned } from './messages.ts'
@@ -50,12 +50,16 @@ export function onLearn(
 }
 
 /**
- * True for a voter that knows a membership as new as the sender's: a source that has not heard of
- * its promotion. Cutting what it accepted since would lose votes that were counted. A sender that
- * knows a newer one, chosen, in which this node is a learner, proves that no vote of it is needed.
+ * True for a voter that knows a newer membership than the sender, a source that has not heard of
+ * its promotion: cutting what it accepted since would lose votes that were counted. A sender that
+ * knows a newer one, or the same, proves by it that this node is a learner and its votes are not
+ * needed: what it names is chosen.
  */
 function isVotersOwn(state: State, { config }: Learn): boolean {
-  return config <= newestConfig(state).index && isVoter(state.self.role)
+  const { index, membership } = newestConfig(state)
+  if (config > index) return false
+  if (config < index) return isVoter(state.self.role)
+  return isVoter(memberOf(membership, state.self.id)?.role ?? 'learner')
 }
 
 /** The source's side: frees window space. */
