@@ -648,8 +648,8 @@ function onRead(
 }
 
 /** By the newest membership in its own log. */
-export const roleOf = ({ id, core, member }: Node): MemberRole =>
-  memberOf(core.view.membership, id)?.role ?? member.role
+export const roleOf = ({ id, core }: Node): MemberRole =>
+  memberOf(core.view.membership, id)?.role ?? (core.view.role === 'logger' ? 'logger' : 'voter')
 
 function onApply(
   cluster: Cluster,

@@ -32,7 +32,7 @@ export function runMembers(seed: number, trace: string[] | null = null): SeedRes
     id: nodeId(place + 1),
     role,
     weight: between(random, 1, 9),
-    ...(role === 'voter' && chance(random, 150) && { forced: 'armed' as const }),
+    ...(role === 'voter' && chance(random, 300) && { forced: 'armed' as const }),
   })
   const members = Array.from({ length: initial }, (_, place) =>
     member(place, place > 1 && chance(random, 300) ? 'logger' : 'voter'),

@@ -95,7 +95,7 @@ export function refreshPeers(state: State): void {
       members.set(member.id, before === undefined ? member : mergeMembers(before, member))
     }
   }
-  state.self = members.get(self.id) ?? { id: self.id, role: 'learner', weight: 0 }
+  state.self = members.get(self.id) ?? { ...self, weight: 0 } // removed: never stands
   members.delete(self.id)
   for (let i = peers.length - 1; i >= 0; i--) if (!members.has(peers[i]!.id)) peers.splice(i, 1)
   for (const member of members.values()) {

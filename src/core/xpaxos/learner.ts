@@ -7,6 +7,7 @@ import type { FrameRef } from '../frame-ref.ts'
 import { type LogIndex, NO_BALLOT, type NodeId } from '../ids.ts'
 import { isVoter, memberOf } from '../membership.ts'
 import { newestConfig } from './configs.ts'
+import { resign } from './leader.ts'
 import { appendEntries, turnLearner } from './log.ts'
 import type { Learn, Learned } from './messages.ts'
 import {
@@ -42,7 +43,10 @@ export function onLearn(
   if (prevChain >= 0 && chain >= 0 && prevChain !== chain) {
     return event(effects, 'chain-mismatch', last)
   }
-  if (isTurning || state.pendingSync !== null) turnLearner(state, effects)
+  if (isTurning || state.pendingSync !== null) {
+    resign(state, effects)
+    turnLearner(state, effects)
+  }
   appendEntries(state, effects, NO_BALLOT, frames)
   state.acceptedBatches += 1
   raiseFloor(state, effects, lastOf(state.tail))
