@@ -94,7 +94,9 @@ function answerTo(message: XPaxosMessage): XPaxosMessage | null {
   const none = { last: 0 as LogIndex, floor: 0 as LogIndex, floorChain: 0 }
   if (message.kind === 'heartbeat') {
     const { round } = message
-    return { kind: 'heartbeat-reply', round, promised: 0 as Ballot, content: 0, connected: 1, last: 0 as LogIndex }
+    const { last } = none
+    const standing = { promised: 0 as Ballot, content: 0, connected: 1, last }
+    return { kind: 'heartbeat-reply', round, ...standing }
   }
   if (message.kind !== 'prepare') return null
   const { ballot } = message

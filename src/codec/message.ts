@@ -9,6 +9,7 @@
 import type { Ballot, LogIndex } from '../core/ids.ts'
 import type { XPaxosMessage } from '../core/xpaxos/messages.ts'
 import { FIELDS_MAX, WORD_FIELDS } from './cell.ts'
+import { MEMBER_ROWS } from './member-message.ts'
 import {
   BALLOT,
   CHAIN,
@@ -367,28 +368,7 @@ const ROWS: Rows<XPaxosMessage> = {
       through: words[at + 1]! as LogIndex,
     }),
   },
-  'take-over': {
-    code: 16,
-    fields: [['ballot', BALLOT]],
-    encode: (message, words, at) => {
-      words[at] = message.ballot
-    },
-    decode: (words, at) => ({
-      kind: 'take-over',
-      ballot: words[at]! as Ballot,
-    }),
-  },
-  removed: {
-    code: 17,
-    fields: [['index', NUMBER]],
-    encode: (message, words, at) => {
-      words[at] = message.index
-    },
-    decode: (words, at) => ({
-      kind: 'removed',
-      index: words[at]! as LogIndex,
-    }),
-  },
+  ...MEMBER_ROWS,
 }
 
 const probeOf = (message: XPaxosMessage): number => {

@@ -152,7 +152,7 @@ export interface CoreView {
   readonly durable: LogIndex
   /** What every member within reach has on its disk: the own log may be trimmed up to here. */
   readonly held: LogIndex
-  /** The newest membership in this node's log, and the index of its config batch (0: started with). */
+  /** The newest membership in this node's log; its config batch is at `membershipIndex`, or 0. */
   readonly membership: Membership
   readonly membershipIndex: LogIndex
   /** Batches that this node accepted from a leader (a Logger's sign of life). */

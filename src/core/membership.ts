@@ -73,7 +73,8 @@ export function membershipProblem(membership: Membership): string | null {
     if (!fits) return `${name}: want 1 to ${String(voters)}`
   }
   if (prepareQuorum + acceptQuorum > voters) return null
-  return `quorums: ${String(prepareQuorum)} and ${String(acceptQuorum)} of ${String(voters)} need not meet`
+  const sizes = `${String(prepareQuorum)} and ${String(acceptQuorum)}`
+  return `quorums: ${sizes} of ${String(voters)} need not meet`
 }
 
 function memberProblem(member: Member, ids: ReadonlySet<number>, highest: number): string | null {

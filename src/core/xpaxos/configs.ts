@@ -3,8 +3,8 @@
  * quorums count. Pure; decision loop only.
  *
  * Rules: index i is governed by the last config batch below i in the log at hand (R27); a config
- * batch with anything behind it is proven chosen, only a trailing one above the floor is open; while
- * one is open the membership before it counts too (R28), and whoever votes in either is a voter.
+ * batch with anything behind it is proven chosen, only a trailing one above the floor is open;
+ * while one is open the membership before it counts too (R28), and whoever votes in either is a voter.
  * `configs[0]` is what the node was started with, at index 0.
  */
 import type { Member } from '../engine.ts'
@@ -106,7 +106,7 @@ export function refreshPeers(state: State): void {
   peers.sort((a, b) => a.id - b.id)
 }
 
-/** What a learner holds is no vote, and its stream is another: whoever changes sides starts anew. */
+/** What a learner holds is no vote, and its stream is another: who changes sides starts anew. */
 function follow(state: State, peer: Peer, member: Member): void {
   const changesSides = isVoter(peer.role) !== isVoter(member.role)
   peer.role = member.role

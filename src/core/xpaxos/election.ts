@@ -120,7 +120,7 @@ export function onHeartbeat(
   send(effects, from, { kind: 'heartbeat-reply', round, promised, content, connected, last })
 }
 
-/** Others know a chosen membership without this node: it stands no more, and leads no more (R30). */
+/** Others know a chosen membership without this node: it neither stands nor leads (R30). */
 export function onRemoved(state: State, { index }: Removed, effects: Effects): void {
   if (index <= newestConfig(state).index && !isRemoved(state, state.self.id)) return
   if (state.removedAt !== 0) return

@@ -1,7 +1,7 @@
 /**
  * Strategised majority: nothing is announced that an armed forced member does not hold (R21), and a
- * member that holds everything up is taken out of the rule, and put back when it has caught up, by a
- * config batch that everybody sees (R22). Pure; decision loop only.
+ * member that holds everything up is taken out of the rule, and put back when it has caught up, by
+ * a config batch that everybody sees (R22). Pure; decision loop only.
  *
  * The gate lowers only what the leader announces, which is always safe: the floor is a bound from
  * below. Where a change of membership is open when the member falls silent, that one batch is
