@@ -39,6 +39,8 @@ const INPUT_CODES: Readonly<Record<Input<unknown>['kind'], number>> = {
   'read-done': 6,
   applied: 7,
   pressure: 8,
+  change: 9,
+  transfer: 10,
 }
 
 export function createCoreDriver<M>(
@@ -107,7 +109,7 @@ export function createCoreDriver<M>(
         judge.chosen(node.place, effect.through, effect.chain)
         return settleRequests(world, node, effect.through)
       case 'lead':
-        node.leading = { ballot: effect.ballot, next: effect.next }
+        node.leading = { ballot: effect.ballot, next: effect.next, admits: true }
         judge.led(node.place, node.life, effect.ballot, effect.next)
         note(trace, world.nowUs, node.place, -1, `LEADS ballot ${effect.ballot}`)
         cover(coverage, 'election-won')
@@ -117,6 +119,9 @@ export function createCoreDriver<M>(
         noteUnlead(node)
         node.leading = null
         return loseRequests(world, node)
+      case 'admit':
+        if (node.leading !== null) node.leading.admits = effect.open
+        return
       case 'event':
         return onEvent(node, effect.name, effect.value)
       default:

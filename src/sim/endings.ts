@@ -15,7 +15,8 @@ import { type SimNode, type World, leaderOf } from './world.ts'
 import { bend } from './clock.ts'
 
 const LEADER_TIMEOUTS = 4
-const SETTLE_TIMEOUTS = 8
+/** Long enough for a hand-over by weight, which waits ten. */
+const SETTLE_TIMEOUTS = 30
 const STEPS = 10
 const STALL_SLACK_US = 20_000
 const KEPT_FRAMES_MAX = 8
@@ -98,6 +99,7 @@ function live<M>(world: World<M>, loop: Loop): void {
   demand(awaitRuler(world, loop), 'L1', 'no leader within four election timeouts')
   loop(world.nowUs + SETTLE_TIMEOUTS * timeoutUs(world))
   const ballots = ballotsOf(world)
+  const weight = weightOf(world)
   const before = world.requests.length
   const goal = world.judge.chosenThrough
   for (let i = 0; i < 3; i++) demand(ask(world), 'L1', 'the leader does not stay')
@@ -106,13 +108,17 @@ function live<M>(world: World<M>, loop: Loop): void {
   demand(awaitProgress(world, loop, answered), 'L3', 'a request is not answered')
   const agreed = (): boolean => world.nodes.every((node) => isLevel(world, node, goal))
   demand(awaitProgress(world, loop, agreed), 'L5', `nodes differ: ${levels(world)}`)
-  demand(ballotsOf(world) === ballots, 'L2', `${ballots} grew to ${ballotsOf(world)}`)
+  const isStill = ballotsOf(world) === ballots || weightOf(world) > weight
+  demand(isStill, 'L2', `${ballots} grew to ${ballotsOf(world)}`)
   loop(world.nowUs + 2 * timeoutUs(world))
   checkQueues(world, KEPT_FRAMES_MAX)
   for (const { member } of world.nodes) {
     if (member.role === 'learner') cover(world.coverage, 'learner-caught-up')
   }
 }
+
+/** Ballots may grow once more when leadership goes to a heavier node (R20). */
+const weightOf = <M>(world: World<M>): number => leaderOf(world)?.member.weight ?? 0
 
 const ballotsOf = <M>({ nodes }: World<M>): string =>
   nodes.map(({ driver }) => driver.view.promised).join()
@@ -174,8 +180,10 @@ function partial<M>(world: World<M>, loop: Loop): void {
   const ballots = ballotsOf(world)
   loop(world.nowUs + 2 * boundUs)
   const settled = ballotsOf(world)
+  const weight = weightOf(world)
   loop(world.nowUs + 2 * boundUs)
-  demand(ballotsOf(world) === settled, 'L2', `ballots grow: ${ballots}, ${settled}`)
+  const isStill = ballotsOf(world) === settled || weightOf(world) > weight
+  demand(isStill, 'L2', `ballots grow: ${ballots}, ${settled}`)
   if (heal(world, loop)) live(world, loop)
 }
 

@@ -44,6 +44,8 @@ export interface Driver<M> {
 export interface Leading {
   readonly ballot: Ballot
   next: number
+  /** False while a hand-over is prepared: ingest refuses (R24). */
+  admits: boolean
 }
 
 export type Outcome = 'pending' | 'ok' | 'refused' | 'unknown'

@@ -4,7 +4,8 @@
  *
  * Rules: index i is governed by the last config batch below i in the log at hand (R27); a config
  * batch with anything behind it is proven chosen, only a trailing one above the floor is open;
- * while one is open the membership before it counts too (R28), and whoever votes in either is a voter.
+ * while one is open the membership before it counts too (R28), and whoever votes in either is a
+ * voter.
  * `configs[0]` is what the node was started with, at index 0.
  */
 import type { Member } from '../engine.ts'
