@@ -162,6 +162,7 @@ export function planOf(seed: number, name: ClassName = classOf(seed)): Plan {
   const ending: Ending = isPartial ? 'partial' : chance(random, 600) ? 'liveness' : 'safety'
   return {
     seed,
+    chanceSeed: seed,
     className: name,
     engine: spec.engine,
     members,
@@ -197,6 +198,7 @@ function microPlan(seed: number, name: string, spec: ClassSpec, random: Random):
   ops.sort((a, b) => a.atUs - b.atUs)
   return {
     seed,
+    chanceSeed: seed,
     className: name,
     engine: spec.engine,
     members,
@@ -325,8 +327,9 @@ function drawRequests(random: Random, count: number, untilUs: number, name: stri
   const entriesMax = pick(random, [1, 10, 60, 150])
   const burstMax = name === 'overload' ? 40 : name === 'micro' ? 2 : 10
   const anywhere = chance(random, 200)
+  const fromUs = Math.floor(untilUs / 25) // before that nobody can lead
   while (ops.length < count) {
-    const atUs = below(random, untilUs)
+    const atUs = fromUs + below(random, untilUs - fromUs)
     for (let left = between(random, 1, burstMax); left > 0 && ops.length < count; left--) {
       ops.push({
         kind: 'submit',

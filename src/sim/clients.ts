@@ -17,8 +17,8 @@ import { DUE, type SimNode, type World, later, leaderOf } from './world.ts'
 
 /** @returns false when it was refused */
 export function submit<M>(world: World<M>, op: Op & { readonly kind: 'submit' }): boolean {
-  const node = op.node === LEADER ? leaderOf(world) : world.nodes[op.node]
-  if (node === undefined || !node.alive || node.leading === null) return refuse(world)
+  const node = op.node === LEADER ? servedBy(world, op.session) : world.nodes[op.node]
+  if (node === undefined || !node.alive || node.leading?.admits !== true) return refuse(world)
   const { leading, driver } = node
   const isBasic = world.plan.engine === 'basic-paxos'
   const backlog = isBasic ? node.pending.length : leading.next - 1 - driver.view.chosen
@@ -50,6 +50,18 @@ export function submit<M>(world: World<M>, op: Op & { readonly kind: 'submit' })
   node.submittedAtUs = Math.max(node.submittedAtUs, atUs)
   later(world, node.submittedAtUs - world.nowUs, DUE.input, node, input)
   return true
+}
+
+/** Sessions stick to different leaders while there are several: one of them is an old one. */
+function servedBy<M>(world: World<M>, session: number): SimNode<M> | undefined {
+  let count = 0
+  for (const node of world.nodes) if (node.alive && node.leading !== null) count += 1
+  if (count <= 1) return leaderOf(world)
+  let left = session % count
+  for (const node of world.nodes) {
+    if (node.alive && node.leading !== null && left-- === 0) return node
+  }
+  return undefined
 }
 
 function refuse<M>(world: World<M>): boolean {

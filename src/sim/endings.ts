@@ -28,7 +28,7 @@ export function end<M>(world: World<M>, loop: Loop): void {
   const { ending, engine } = world.plan
   if (ending === 'safety') return
   if (ending === 'partial') return partial(world, loop)
-  if (!heal(world, loop)) return
+  heal(world, loop)
   if (engine === 'basic-paxos') basicLive(world, loop)
   else live(world, loop)
 }
@@ -38,8 +38,8 @@ const timeoutUs = <M>({ plan }: World<M>): number => {
   return Math.ceil((plan.knobs.electionTimeoutMs * 1e9) / (1_000_000 + slowest))
 }
 
-/** False when the run is over before. */
-export function heal<M>(world: World<M>, loop: Loop): boolean {
+/** Everything is repaired, and stays so. */
+export function heal<M>(world: World<M>, loop: Loop): void {
   world.noisy = false
   // A paused node works off its input in order and a stalled sync returns: neither is cut short.
   let until = world.nowUs
@@ -51,10 +51,9 @@ export function heal<M>(world: World<M>, loop: Loop): boolean {
   for (const direction of world.network.directions) {
     direction.cloggedUntilUs = Math.min(direction.cloggedUntilUs, until)
   }
-  if (!loop(until)) return false
+  loop(until)
   for (const node of world.nodes) restart(world, node)
   mendAll(world)
-  return true
 }
 
 /** Us until `done`; -1: not within the bound. */
@@ -184,7 +183,8 @@ function partial<M>(world: World<M>, loop: Loop): void {
   loop(world.nowUs + 2 * boundUs)
   const isStill = ballotsOf(world) === settled || weightOf(world) > weight
   demand(isStill, 'L2', `ballots grow: ${ballots}, ${settled}`)
-  if (heal(world, loop)) live(world, loop)
+  heal(world, loop)
+  live(world, loop)
 }
 
 /** A value now and then fills the gaps that nobody had a value for. */

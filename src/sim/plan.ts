@@ -102,6 +102,8 @@ export type Ending =
 
 export interface Plan {
   readonly seed: number
+  /** What links and disks do by chance; the seed itself, until a shrinker tries others. */
+  readonly chanceSeed: number
   readonly className: string
   readonly engine: 'xpaxos' | 'basic-paxos'
   readonly members: readonly Member[]
@@ -116,5 +118,6 @@ export interface Plan {
   readonly untilUs: number
   readonly ending: Ending
   readonly graph: 'quorum-loss' | 'constrained' | 'chained' | null
+  /** A micro schedule ends here; any other that comes so far has no end (L6). */
   readonly eventsMax: number
 }

@@ -9,7 +9,7 @@ import { createCoreDriver, tick } from './core-driver.ts'
 import { type Engine, basicPaxosEngine, xpaxosEngine } from './engines.ts'
 import { end } from './endings.ts'
 import { type Frame, createArena } from './frames.ts'
-import { type InvariantId, Violation } from './invariants.ts'
+import { type InvariantId, Violation, demand } from './invariants.ts'
 import { connect, createNetwork, directionOf, eachPair, reset, sessionOf } from './network.ts'
 import { carryOutOp, crash, restart } from './ops.ts'
 import type { Plan } from './plan.ts'
@@ -38,13 +38,22 @@ export interface RunResult {
 
 const RESTART_US = 50_000
 
-export function runPlan(plan: Plan, withLines = false): RunResult {
+/** `eventsCap`: end quietly after so many steps, for who only wants to see a shorter run fail. */
+export function runPlan(plan: Plan, withLines = false, eventsCap = Infinity): RunResult {
   return plan.engine === 'xpaxos'
-    ? runWith(plan, xpaxosEngine, withLines)
-    : runWith(plan, basicPaxosEngine, withLines)
+    ? runWith(plan, xpaxosEngine, withLines, eventsCap)
+    : runWith(plan, basicPaxosEngine, withLines, eventsCap)
 }
 
-function runWith<M>(plan: Plan, engine: Engine<M>, withLines: boolean): RunResult {
+/** Thrown to end a run that has used up its steps; no violation. */
+class Exhausted extends Error {}
+
+function runWith<M>(
+  plan: Plan,
+  engine: Engine<M>,
+  withLines: boolean,
+  eventsCap: number,
+): RunResult {
   const world = createWorld(plan, engine, withLines)
   let violation: RunResult['violation'] = null
   try {
@@ -54,11 +63,11 @@ function runWith<M>(plan: Plan, engine: Engine<M>, withLines: boolean): RunResul
       node.driver.boot()
     }
     eachPair(world, (a, b) => connect(world, a, b))
-    const loop = createLoop(world)
+    const loop = createLoop(world, eventsCap)
     loop(plan.untilUs)
     end(world, loop)
   } catch (error) {
-    violation = violationOf(error)
+    violation = error instanceof Exhausted ? null : violationOf(error)
   }
   mix(world.trace, world.events)
   return {
@@ -88,7 +97,7 @@ const placeOf = (line: string | undefined): string =>
   /([\w-]+\.[tj]s:\d+)/.exec(line ?? '')?.[1] ?? 'unknown place'
 
 function createWorld<M>(plan: Plan, engine: Engine<M>, withLines: boolean): World<M> {
-  const random = createRandom(plan.seed ^ 0x5eed)
+  const random = createRandom(plan.chanceSeed ^ 0x5eed)
   const coverage = createCoverage()
   const world: World<M> = {
     plan,
@@ -128,7 +137,7 @@ function createNode<M>(world: World<M>, engine: Engine<M>, place: number): SimNo
     clock: createClock(offsetMs, driftPpm),
     random: split(world.random),
     rings,
-    disk: plan.realWal ? createWalDisk(member.id, plan.engine, arena) : createRecordDisk(),
+    disk: plan.realWal ? createWalDisk(member.id, plan, arena) : createRecordDisk(),
     stored: [],
     durableCount: 0,
     syncing: false,
@@ -147,10 +156,10 @@ function createNode<M>(world: World<M>, engine: Engine<M>, place: number): SimNo
   return node
 }
 
-/** Runs until a time; false when the run has used up its events. */
-export type Loop = (untilUs: number) => boolean
+/** Runs until a time. */
+export type Loop = (untilUs: number) => void
 
-function createLoop<M>(world: World<M>): Loop {
+function createLoop<M>(world: World<M>, eventsCap: number): Loop {
   const { plan, queue } = world
   const { ops, eventsMax } = plan
   let nextOp = 0
@@ -160,14 +169,19 @@ function createLoop<M>(world: World<M>): Loop {
       const headUs = headTime(queue)
       const atUs = opAtUs < headUs ? opAtUs : headUs
       if (atUs > untilUs) break
-      if (world.events >= eventsMax) return false
+      if (world.events >= eventsMax || world.events >= eventsCap) exhaust(world)
       if (atUs > world.nowUs) world.nowUs = atUs
       if (opAtUs <= headUs) carryOutOp(world, ops[nextOp++]!)
       else carryOut(world, pop(queue))
     }
     world.nowUs = untilUs
-    return true
   }
+}
+
+function exhaust<M>({ plan, events }: World<M>): never {
+  const isEndless = events >= plan.eventsMax && plan.className !== 'micro'
+  demand(!isEndless, 'L6', 'the run does not come to an end')
+  throw new Exhausted()
 }
 
 function carryOut<M>(world: World<M>, due: Due): void {

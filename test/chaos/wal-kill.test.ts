@@ -7,7 +7,7 @@ import { inspectWal, scanLog } from '../../src/wal/inspect.ts'
 import { openWal } from '../../src/wal/open.ts'
 import { openStorage } from '../../src/wal/storage-fs.ts'
 import { closeWal } from '../../src/wal/wal.ts'
-import { randomOf } from '../support/memory-storage.ts'
+import { randomOf } from '../../src/sim/memory-storage.ts'
 import { IDENTITY, SEGMENT_SIZE_BYTES, frameAt } from './wal-kill.content.ts'
 
 const ROUNDS = 10

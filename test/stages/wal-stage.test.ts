@@ -6,7 +6,7 @@ import * as cell from '../../src/stages/cells.ts'
 import { createWalStage } from '../../src/stages/wal-stage.ts'
 import { release } from '../../src/ring/log-ring.ts'
 import { cellRing, cellsOf, logRing, order, port, putFrame } from '../support/engine-cells.ts'
-import { createMemoryStorage } from '../support/memory-storage.ts'
+import { createMemoryStorage } from '../../src/sim/memory-storage.ts'
 import { DIR, IDENTITY } from '../support/wal-run.ts'
 
 const BALLOT = ballotOf(1, nodeId(1))

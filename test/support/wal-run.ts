@@ -26,7 +26,7 @@ import {
   createMemoryStorage,
   diskError,
   randomOf,
-} from './memory-storage.ts'
+} from '../../src/sim/memory-storage.ts'
 import {
   EMPTY_MODEL,
   type ModelState,

@@ -12,7 +12,7 @@ import {
   readFrames,
   trim,
 } from '../../src/wal/wal.ts'
-import { type MemoryStorage, createMemoryStorage } from '../support/memory-storage.ts'
+import { type MemoryStorage, createMemoryStorage } from '../../src/sim/memory-storage.ts'
 import { frameOf, pack } from '../support/wal-records.ts'
 import { DIR, IDENTITY } from '../support/wal-run.ts'
 

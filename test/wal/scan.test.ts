@@ -7,7 +7,7 @@ import {
 } from '../../src/codec/record.ts'
 import { type LogIndex, type Lsn, ballotOf, nodeId } from '../../src/core/ids.ts'
 import { type Place, openWindow, readRecord } from '../../src/wal/scan.ts'
-import { createMemoryStorage } from '../support/memory-storage.ts'
+import { createMemoryStorage } from '../../src/sim/memory-storage.ts'
 import { frameOf, framesOf } from '../support/wal-records.ts'
 
 const OFFSET = 4096

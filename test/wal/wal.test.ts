@@ -15,7 +15,7 @@ import {
   retainedFirst,
   trim,
 } from '../../src/wal/wal.ts'
-import { type MemoryStorage, createMemoryStorage, diskError } from '../support/memory-storage.ts'
+import { type MemoryStorage, createMemoryStorage, diskError } from '../../src/sim/memory-storage.ts'
 import { frameOf, pack } from '../support/wal-records.ts'
 import { DIR, IDENTITY } from '../support/wal-run.ts'
 

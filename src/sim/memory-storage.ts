@@ -3,8 +3,8 @@
  * written since the last sync, oldest first. `crash` keeps for each such sector a random one of
  * them or the durable one; a name is durable only after syncDir. Failures are injected by hooks.
  */
-import { ReplicaError } from '../../src/base/errors.ts'
-import type { Storage, StorageFile } from '../../src/base/storage.ts'
+import { ReplicaError } from '../base/errors.ts'
+import type { Storage, StorageFile } from '../base/storage.ts'
 
 const SECTOR_SIZE_BYTES = 512
 

@@ -1,0 +1,75 @@
+/**
+ * `npm run mutants`: plants each mutant in turn and runs the simulator until it is caught; writes
+ * results/mutants.json and results/mutants.md. Exit status 0 when all are caught as expected, 1
+ * otherwise, 2 for bad usage. Names as arguments run those alone and write nothing.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { performance } from 'node:perf_hooks'
+import { environmentOf } from '../../native-free-bench/environment.ts'
+import { type MutantResult, SCHEDULES_MAX, runMutant } from '../sim/mutant-campaign.ts'
+import { MUTANTS } from '../sim/mutants.ts'
+import { type Exit, EXIT } from './exit.ts'
+
+const FOLDER = 'results'
+
+async function main(names: readonly string[]): Promise<Exit> {
+  const unknown = names.filter((name) => !MUTANTS.some((mutant) => mutant.name === name))
+  for (const name of unknown) process.stderr.write(`${name}: no such mutant\n`)
+  if (unknown.length > 0) return EXIT.badUsage
+  const chosen = MUTANTS.filter(({ name }) => names.length === 0 || names.includes(name))
+  const workers = Math.min(2, availableParallelism())
+  const started = performance.now()
+  const results: MutantResult[] = []
+  for (const mutant of chosen) {
+    const result = await runMutant(mutant, workers)
+    results.push(result)
+    process.stdout.write(`${rowOf(result)}\n`)
+  }
+  const durationS = Math.round((performance.now() - started) / 1_000)
+  const survivors = results.filter(({ found }) => found === null).map(({ mutant }) => mutant)
+  const median = medianOf(results.filter(({ found }) => found !== null))
+  const summary = { mutants: results.length, survivors, median, durationS, workers }
+  process.stdout.write(`${results.length} mutants, ${survivors.length} survive, median ${median}\n`)
+  if (names.length === 0) write(results, summary)
+  return results.every(({ asExpected }) => asExpected) ? EXIT.done : EXIT.failed
+}
+
+function medianOf(killed: readonly MutantResult[]): number {
+  const sorted = killed.map(({ schedules }) => schedules).sort((a, b) => a - b)
+  return sorted[sorted.length >> 1] ?? 0
+}
+
+const rowOf = ({ mutant, expected, found, asExpected, schedules, replay }: MutantResult): string =>
+  [
+    `| ${mutant}`,
+    expected,
+    `${found ?? 'survives'}${asExpected ? '' : ' (!)'}`,
+    schedules,
+    `${replay === null ? '-' : `\`${replay}\``} |`,
+  ].join(' | ')
+
+function write(results: readonly MutantResult[], summary: Readonly<Record<string, unknown>>): void {
+  const environment = environmentOf('.', new Date())
+  mkdirSync(FOLDER, { recursive: true })
+  const schema = 'xpaxos-mutants/1'
+  const json = { schema, environment, schedulesMax: SCHEDULES_MAX, ...summary, results }
+  writeFileSync(`${FOLDER}/mutants.json`, `${JSON.stringify(json, null, 2)}\n`)
+  const { commit, dirty, node, cpuModel } = environment
+  const text = [
+    '# Mutants',
+    '',
+    `Written by \`npm run mutants\` at ${commit}${dirty ? ' (changed)' : ''}, Node ${node},`,
+    `${cpuModel}. Each is run over at most ${SCHEDULES_MAX} schedules, until it is caught.`,
+    '',
+    '| mutant | must violate | violated | schedules | replay |',
+    '|---|---|---|---|---|',
+    ...results.map(rowOf),
+    '',
+    `Median of schedules: ${String(summary['median'])}.`,
+    '',
+  ]
+  writeFileSync(`${FOLDER}/mutants.md`, text.join('\n'))
+}
+
+process.exitCode = await main(process.argv.slice(2))
