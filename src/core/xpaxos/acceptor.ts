@@ -9,7 +9,6 @@
  */
 import type { FrameRef } from '../frame-ref.ts'
 import type { Ballot, LogIndex, NodeId } from '../ids.ts'
-import { chosenConfig, isRemoved } from './configs.ts'
 import { appendEntries, beginSync, commitSync, dropSync, extendSync } from './log.ts'
 import type { Accept, AcceptSync, Chosen, Prepare, Promise1 } from './messages.ts'
 import {
@@ -27,10 +26,6 @@ import { chainAt, lastOf } from './tail.ts'
 export function onPrepare(state: State, from: NodeId, message: Prepare, effects: Effects): void {
   const { ballot } = message
   // Whatever this node takes itself for: a change that it has not seen may have made it a voter.
-  if (isRemoved(state, from)) {
-    const { index } = chosenConfig(state)
-    return send(effects, from, { kind: 'removed', index: index as LogIndex })
-  }
   if (ballot < state.promised) return reject(state, effects, from, { ballot, attempt: 0 })
   if (ballot > state.promised) promiseBallot(state, effects, ballot)
   replyDurably(state, from, promiseOf(state, ballot))

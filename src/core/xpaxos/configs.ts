@@ -14,6 +14,7 @@ import { type LogIndex, NO_BALLOT, NO_INDEX, type NodeId } from '../ids.ts'
 import { type ConfigAt, type Membership, isElectable, isVoter, memberOf } from '../membership.ts'
 import type { Peer, State } from './state.ts'
 import { resetStream } from './stream.ts'
+import { lastOf } from './tail.ts'
 
 export const newestConfig = (state: State): ConfigAt => state.configs.at(-1)!
 
@@ -25,7 +26,8 @@ export function chosenConfig(state: State): ConfigAt {
 /** A trailing config batch that is not known chosen; null: none is open. */
 export function openConfig(state: State): ConfigAt | null {
   const newest = newestConfig(state)
-  return newest.index > state.floor ? newest : null
+  const isTrailing = newest.index === lastOf(state.tail)
+  return isTrailing && newest.index > state.floor ? newest : null
 }
 
 /** The memberships whose members count now: the newest, and the one before it while it is open. */

@@ -14,13 +14,14 @@ import { isVoter } from '../membership.ts'
 import { onAccept, onAcceptSync, onChosen, onPrepare } from './acceptor.ts'
 import { applyChosen, onApplied, onApplyRead, onPressure, tidyTail } from './apply-cursor.ts'
 import { onChangeAsked } from './change.ts'
-import { newestConfig, peersAreStale, refreshPeers } from './configs.ts'
+import { isRemoved, newestConfig, peersAreStale, refreshPeers } from './configs.ts'
 import {
   leaderOf,
   onHeartbeat,
   onHeartbeatReply,
   onRemoved,
   onTakeOver,
+  tellRemoved,
   tickElection,
 } from './election.ts'
 import { onAccepted, onReject, onSubmitted, onSyncTaken, pump, resign } from './leader.ts'
@@ -113,6 +114,7 @@ function onMessage(
     case 'heartbeat-reply':
       return onHeartbeatReply(state, from, message)
     case 'prepare':
+      if (isRemoved(state, from)) return tellRemoved(state, from, effects)
       if (message.ballot > state.promised) resign(state, effects)
       return onPrepare(state, from, message, effects)
     case 'promise':

@@ -106,10 +106,7 @@ export function onHeartbeat(
   effects: Effects,
 ): void {
   const { round } = message
-  if (isRemoved(state, from)) {
-    const { index } = chosenConfig(state)
-    return send(effects, from, { kind: 'removed', index: index as LogIndex })
-  }
+  if (isRemoved(state, from)) return tellRemoved(state, from, effects)
   if (message.ballot >= state.heardBallot && message.ballot !== NO_BALLOT) {
     state.heardBallot = message.ballot
     state.heardAt = state.now
@@ -118,6 +115,12 @@ export function onHeartbeat(
   const { promised, durable: last } = state
   const connected = isConnected(state) ? 1 : 0
   send(effects, from, { kind: 'heartbeat-reply', round, promised, content, connected, last })
+}
+
+/** Neither promised to nor resigned for: a node that was removed disturbs nobody (R30). */
+export function tellRemoved(state: State, from: NodeId, effects: Effects): void {
+  const { index } = chosenConfig(state)
+  send(effects, from, { kind: 'removed', index: index as LogIndex })
 }
 
 /** Others know a chosen membership without this node: it neither stands nor leads (R30). */
