@@ -30,11 +30,13 @@ export function submit<M>(world: World<M>, op: Op & { readonly kind: 'submit' })
   if (chance(node.random, world.plan.noise.gaps)) skip(ring)
   const sequence = (world.sessionSequences[op.session] ?? 0) + 1
   world.sessionSequences[op.session] = sequence + op.count - 1
+  const { hooks } = world
   const frame = makeFrame(world.arena, {
     first: isBasic ? 0 : leading.next,
     count: isBasic ? 1 : op.count,
     ballot: leading.ballot,
     payloadSizeBytes: op.payloadSizeBytes,
+    payloadOf: hooks === null ? null : () => hooks.payload(),
     session: op.session + 1,
     sessionSequence: sequence,
   })

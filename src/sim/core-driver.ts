@@ -65,6 +65,7 @@ export function createCoreDriver<M>(
     if (found.last > 0 && node.life > 1) cover(coverage, 'restart-with-log')
     stored.length = found.lsn
     judge.restarted(node.place, found)
+    world.hooks?.restarted(node.place)
     core = engine.core(plan, node.member, node.life, found)
     later(world, below(node.random, plan.knobs.tickMs * 1_000), DUE.tick, node, null)
   }
@@ -207,6 +208,7 @@ export function createCoreDriver<M>(
   const apply = (node: SimNode<M>, effect: Effect<M> & { readonly kind: 'apply' }): void => {
     const frames = contentsOf(effect.frames, false)
     judge.applied(node.place, effect.first, frames)
+    world.hooks?.applied(node.place, frames)
     if (!engine.indexed) settleApplied(world, node, frames)
     const count = engine.indexed ? 0 : frames.length
     const last = effect.frames.at(-1)!

@@ -15,8 +15,9 @@ import { type SimNode, type World, leaderOf } from './world.ts'
 import { bend } from './clock.ts'
 
 const LEADER_TIMEOUTS = 4
+const SETTLE_TIMEOUTS = 8
 /** Long enough for a hand-over by weight, which waits ten. */
-const SETTLE_TIMEOUTS = 30
+const HAND_OVER_TIMEOUTS = 30
 const STEPS = 10
 const STALL_SLACK_US = 20_000
 const KEPT_FRAMES_MAX = 8
@@ -96,7 +97,7 @@ function awaitRuler<M>(world: World<M>, loop: Loop): boolean {
 
 function live<M>(world: World<M>, loop: Loop): void {
   demand(awaitRuler(world, loop), 'L1', 'no leader within four election timeouts')
-  loop(world.nowUs + SETTLE_TIMEOUTS * timeoutUs(world))
+  loop(world.nowUs + settleTimeouts(world) * timeoutUs(world))
   const ballots = ballotsOf(world)
   const weight = weightOf(world)
   const before = world.requests.length
@@ -114,6 +115,14 @@ function live<M>(world: World<M>, loop: Loop): void {
   for (const { member } of world.nodes) {
     if (member.role === 'learner') cover(world.coverage, 'learner-caught-up')
   }
+}
+
+/** A heavier node than the leader will be handed the lead. */
+function settleTimeouts<M>(world: World<M>): number {
+  const weight = weightOf(world)
+  const isHeavier = ({ member }: SimNode<M>): boolean =>
+    member.role === 'voter' && member.weight > weight
+  return world.nodes.some(isHeavier) ? HAND_OVER_TIMEOUTS : SETTLE_TIMEOUTS
 }
 
 /** Ballots may grow once more when leadership goes to a heavier node (R20). */

@@ -5,12 +5,14 @@
  */
 import { assert } from '../base/assert.ts'
 import {
+  FRAME_HEADER_SIZE_BYTES,
   FRAME_KIND,
   checkFrame,
   createFrameHeader,
   entrySizeOf,
   frameSizeOf,
   stampFrame,
+  writeEntry,
   writeFrameHeader,
 } from '../codec/frame.ts'
 import type { Ballot, LogIndex } from '../core/ids.ts'
@@ -44,6 +46,8 @@ export interface FrameSpec {
   readonly count: number
   readonly ballot: Ballot
   readonly payloadSizeBytes: number
+  /** Bytes of each entry; null: its frame's serial number. */
+  readonly payloadOf: (() => Uint8Array) | null
   readonly session: number
   readonly sessionSequence: number
 }
@@ -63,7 +67,8 @@ export const createArena = (): FrameArena => ({
 export function makeFrame(arena: FrameArena, spec: FrameSpec): Frame {
   const { first, count, ballot, payloadSizeBytes, session, sessionSequence } = spec
   const entrySize = entrySizeOf(payloadSizeBytes)
-  const bodySizeBytes = count * entrySize
+  const payloads = spec.payloadOf === null ? null : payloadsOf(spec.payloadOf, count)
+  const bodySizeBytes = payloads === null ? count * entrySize : bodySizeOf(payloads)
   const sizeBytes = frameSizeOf(bodySizeBytes)
   if (arena.used + sizeBytes > arena.bytes.length) {
     Object.assign(arena, scratch(Math.max(4 * CHUNK_BYTES, sizeBytes)))
@@ -75,7 +80,9 @@ export function makeFrame(arena: FrameArena, spec: FrameSpec): Frame {
   const clientId = session
   const clientSequence = sessionSequence
   writeFrameHeader(view, offset, { kind, flags: 0, bodySizeBytes, count, clientId, clientSequence })
-  for (let i = 0, at = offset + 64; i < count; i++, at += entrySize) {
+  let end = offset + FRAME_HEADER_SIZE_BYTES
+  for (const payload of payloads ?? []) end = writeEntry(bytes, view, end, payload)
+  for (let i = 0, at = end; i < count && payloads === null; i++, at += entrySize) {
     view.setUint32(at, payloadSizeBytes, true)
     if (payloadSizeBytes >= 4) view.setUint32(at + 4, serial, true)
   }
@@ -97,6 +104,12 @@ export function makeFrame(arena: FrameArena, spec: FrameSpec): Frame {
   arena.byCrc.set(headerCrc, frame)
   return frame
 }
+
+const payloadsOf = (payloadOf: () => Uint8Array, count: number): Uint8Array[] =>
+  Array.from({ length: count }, () => payloadOf())
+
+const bodySizeOf = (payloads: readonly Uint8Array[]): number =>
+  payloads.reduce((sum, { length }) => sum + entrySizeOf(length), 0)
 
 /** Checks frames as a link does; reuses one header object. */
 export function createFrameChecker(): (frame: Frame) => string {

@@ -22,6 +22,7 @@ export interface Mutant {
 
 const X = 'src/core/xpaxos'
 const B = 'src/core/basic-paxos'
+const MEMBERSHIP = 'src/core/membership.ts'
 const ALL_BASIC: readonly ClassName[] = ['basic-paxos']
 
 export const MUTANTS: readonly Mutant[] = [
@@ -37,22 +38,22 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'chosen-by-one-too-few',
     invariant: 'I8',
     file: `${X}/leader.ts`,
-    from: 'scratch[count - state.quorum]!',
-    to: 'scratch[count - state.quorum + 1]!',
+    from: 'scratch[acceptQuorum - 1] ?? 0',
+    to: 'scratch[acceptQuorum - 2] ?? 0',
   },
   {
     name: 'led-by-one-promise-too-few',
     invariant: 'I3',
-    file: `${X}/phase1.ts`,
-    from: 'candidacy.promises.size < state.quorum) return',
-    to: 'candidacy.promises.size < state.quorum - 1) return',
+    file: `${X}/configs.ts`,
+    from: 'return count >= size',
+    to: "return count >= size - (quorum === 'prepare' ? 1 : 0)",
   },
   {
     name: 'self-counted-at-once',
     invariant: 'I8',
     file: `${X}/leader.ts`,
-    from: 'scratch[count++] = leadership.ownMatched',
-    to: 'scratch[count++] = lastOf(state.tail)',
+    from: 'return state.leadership!.ownMatched',
+    to: 'return lastOf(state.tail)',
   },
   {
     name: 'lower-prepare-promised',
@@ -111,14 +112,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'logger-stands',
     invariant: 'I15',
-    file: `${X}/state.ts`,
+    file: MEMBERSHIP,
     from: "member.role === 'voter' && member.weight > 0",
     to: "member.role !== 'learner' && member.weight > 0",
   },
   {
     name: 'weight-zero-stands',
     invariant: 'I17',
-    file: `${X}/state.ts`,
+    file: MEMBERSHIP,
     from: "member.role === 'voter' && member.weight > 0",
     to: "member.role === 'voter' && member.weight >= 0",
   },
@@ -159,7 +160,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'basic-answer-before-durable',
     invariant: 'I8',
-    also: ['I2'],
+    also: ['I2', 'I4'],
     file: `${B}/acceptor.ts`,
     from: 'if (next === undefined || next.lsn > lsn) break',
     to: 'if (next === undefined || next.lsn > lsn + 1) break',

@@ -19,11 +19,11 @@ export interface ReplayResult extends Omit<RunResult, 'lines' | 'coverage'> {
 
 export function runReplay(task: ReplayTask): ReplayResult {
   const plan = planOf(task.seed, task.className ?? undefined)
-  const { lines, coverage: _coverage, ...result } = runPlan(plan, task.withTrace)
+  const { lines, coverage: _coverage, ...result } = runPlan(plan, { withLines: task.withTrace })
   if (!task.withShrink || result.violation === null) {
     return { ...result, chart: task.withTrace ? chartOf(plan, lines) : '', shrunk: null }
   }
   const { plan: smaller, ...shrunk } = shrink(plan, result.violation.invariant)
-  const again = task.withTrace ? runPlan(smaller, true).lines : []
+  const again = task.withTrace ? runPlan(smaller, { withLines: true }).lines : []
   return { ...result, chart: task.withTrace ? chartOf(smaller, again) : '', shrunk }
 }

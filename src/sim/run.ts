@@ -18,7 +18,7 @@ import { createRandom, split } from './random.ts'
 import { createRecordDisk } from './record-disk.ts'
 import { createRing } from './ring.ts'
 import { type TraceLine, createTrace, hashOf, mix } from './trace.ts'
-import { DUE, type Due, type SimNode, type World, after, isAsleep } from './world.ts'
+import { DUE, type Due, type Hooks, type SimNode, type World, after, isAsleep } from './world.ts'
 import { createWire, release } from './wire.ts'
 import { createWalDisk } from './wal-disk.ts'
 
@@ -38,23 +38,26 @@ export interface RunResult {
 
 const RESTART_US = 50_000
 
-/** `eventsCap`: end quietly after so many steps, for who only wants to see a shorter run fail. */
-export function runPlan(plan: Plan, withLines = false, eventsCap = Infinity): RunResult {
+export interface RunOptions {
+  /** Keep the lines of the trace, for people. */
+  readonly withLines?: boolean
+  /** End quietly after so many steps, for who only wants to see a shorter run fail. */
+  readonly eventsCap?: number
+  readonly hooks?: Hooks
+}
+
+export function runPlan(plan: Plan, options: RunOptions = {}): RunResult {
   return plan.engine === 'xpaxos'
-    ? runWith(plan, xpaxosEngine, withLines, eventsCap)
-    : runWith(plan, basicPaxosEngine, withLines, eventsCap)
+    ? runWith(plan, xpaxosEngine, options)
+    : runWith(plan, basicPaxosEngine, options)
 }
 
 /** Thrown to end a run that has used up its steps; no violation. */
 class Exhausted extends Error {}
 
-function runWith<M>(
-  plan: Plan,
-  engine: Engine<M>,
-  withLines: boolean,
-  eventsCap: number,
-): RunResult {
-  const world = createWorld(plan, engine, withLines)
+function runWith<M>(plan: Plan, engine: Engine<M>, options: RunOptions): RunResult {
+  const { eventsCap = Infinity } = options
+  const world = createWorld(plan, engine, options)
   let violation: RunResult['violation'] = null
   try {
     for (const node of world.nodes) {
@@ -96,11 +99,12 @@ function violationOf(error: unknown): NonNullable<RunResult['violation']> {
 const placeOf = (line: string | undefined): string =>
   /([\w-]+\.[tj]s:\d+)/.exec(line ?? '')?.[1] ?? 'unknown place'
 
-function createWorld<M>(plan: Plan, engine: Engine<M>, withLines: boolean): World<M> {
+function createWorld<M>(plan: Plan, engine: Engine<M>, options: RunOptions): World<M> {
   const random = createRandom(plan.chanceSeed ^ 0x5eed)
   const coverage = createCoverage()
   const world: World<M> = {
     plan,
+    hooks: options.hooks ?? null,
     random,
     queue: createQueue<Due>(),
     nodes: [],
@@ -109,7 +113,7 @@ function createWorld<M>(plan: Plan, engine: Engine<M>, withLines: boolean): Worl
     judge: engine.judge(plan.members, coverage),
     arena: createArena(),
     coverage,
-    trace: createTrace(withLines),
+    trace: createTrace(options.withLines === true),
     requests: [],
     sessionSequences: [],
     nowUs: 0,

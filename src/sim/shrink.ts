@@ -69,7 +69,7 @@ function attempt(search: Search, change: Partial<Plan>, draws: number): boolean 
   for (let draw = 0; draw < draws && search.left > 0; draw++) {
     const chanceSeed = search.plan.chanceSeed + draw
     const plan = { ...search.plan, ...change, chanceSeed }
-    const { violation, events } = runPlan(plan, false, search.events + 1)
+    const { violation, events } = runPlan(plan, { eventsCap: search.events + 1 })
     search.runs += 1
     search.left -= events
     if (violation?.invariant !== search.invariant) continue

@@ -108,8 +108,18 @@ export interface Due {
   readonly payload: unknown
 }
 
+/** For who runs a state machine of his own on the nodes. */
+export interface Hooks {
+  /** Bytes of one entry of a request. */
+  payload(): Uint8Array
+  applied(node: number, frames: readonly Frame[]): void
+  /** The node has forgotten what it applied: also before its first life. */
+  restarted(node: number): void
+}
+
 export interface World<M> {
   readonly plan: Plan
+  readonly hooks: Hooks | null
   readonly random: Random
   readonly queue: Queue<Due>
   readonly nodes: SimNode<M>[]

@@ -17,7 +17,7 @@ test.each(CLASS_NAMES)('class %s: a range of seeds violates nothing', (name) => 
 
 test.each(CLASS_NAMES)('class %s: the same seed takes the same steps', (name) => {
   const once = runPlan(planOf(4, name))
-  const again = runPlan(planOf(4, name), true)
+  const again = runPlan(planOf(4, name), { withLines: true })
   expect(again.traceHash).toBe(once.traceHash)
   expect(again.events).toBe(once.events)
   expect(runPlan(planOf(5, name)).traceHash).not.toBe(once.traceHash)

@@ -1,0 +1,164 @@
+/**
+ * `xpaxos/sim`: your own state machine under the simulator. Each simulated node applies the chosen
+ * log to two instances of it, through crashes, replays and changes of leader, and all that applied
+ * the same prefix must have the same hash. `Date.now` and `Math.random` throw during apply, because
+ * what they return differs from node to node.
+ *
+ *     const report = simulateStateMachine({
+ *       create: () => new Counter(),
+ *       payload: (below) => encode(below(100)),
+ *     })
+ *
+ * Runs in the caller's thread, one seed after the other; the machine must have `hash`.
+ */
+import type { ApplyBatch, StateMachine } from '../base/state-machine.ts'
+import {
+  createFrameHeader,
+  enterFrame,
+  nextEntry,
+  openFrameCursor,
+  readFrameHeader,
+} from '../codec/frame.ts'
+import { CLASS_NAMES, type ClassName, planOf } from './classes.ts'
+import type { Frame } from './frames.ts'
+import { below, createRandom } from './random.ts'
+import { runPlan } from './run.ts'
+import type { Hooks } from './world.ts'
+
+export { CLASS_NAMES, type ClassName } from './classes.ts'
+
+export interface StateMachineOptions {
+  /** A new machine in its first state; called twice a node and life. */
+  create(): StateMachine
+  /** One command; `below(n)` is a seeded integer in [0, n). */
+  payload(below: (limit: number) => number): Uint8Array
+  /** Both ends included; default 1 to 20. */
+  readonly seeds?: readonly [from: number, to: number]
+  /** Default: crash. */
+  readonly className?: Exclude<ClassName, 'basic-paxos'>
+}
+
+export interface StateMachineReport {
+  readonly schedules: number
+  /** Commands that were applied, replays and both instances counted. */
+  readonly applied: number
+  /** What went wrong, with its seed; empty: nothing. */
+  readonly problems: readonly string[]
+}
+
+interface Replica {
+  machine: StateMachine
+  twin: StateMachine
+  through: number
+}
+
+const HASH_EVERY = 64
+
+/** @throws RangeError for a class that there is not */
+export function simulateStateMachine(options: StateMachineOptions): StateMachineReport {
+  const { seeds = [1, 20], className = 'crash' } = options
+  if (!CLASS_NAMES.includes(className)) throw new RangeError(`no class ${String(className)}`)
+  const problems: string[] = []
+  let applied = 0
+  for (let seed = seeds[0]; seed <= seeds[1]; seed++) {
+    const plan = planOf(seed, className)
+    const run = replicasOf(options, seed)
+    const { violation } = runPlan(plan, { hooks: run.hooks })
+    applied += run.counts.applied
+    for (const problem of run.problems) problems.push(`seed ${seed}: ${problem}`)
+    const isOurs = violation !== null && run.problems.length === 0
+    if (isOurs) problems.push(`seed ${seed}: ${violation.message}`)
+  }
+  return { schedules: seeds[1] - seeds[0] + 1, applied, problems }
+}
+
+function replicasOf(options: StateMachineOptions, seed: number) {
+  const replicas: Replica[] = []
+  /** Hash by index, as the first replica to get there had it. */
+  const hashes = new Map<number, string>()
+  const problems: string[] = []
+  const counts = { applied: 0 }
+  const random = createRandom(seed)
+  const fail = (problem: string): never => {
+    problems.push(problem)
+    throw new Error(problem)
+  }
+  const hashOf = (machine: StateMachine): string =>
+    machine.hash?.() ?? fail('the state machine has no hash()')
+  const compare = (node: number, { machine, twin, through }: Replica): void => {
+    const hash = hashOf(machine)
+    if (hash !== hashOf(twin)) fail(`two instances of node ${node + 1} differ at ${through}`)
+    const known = hashes.get(through)
+    if (known === undefined) hashes.set(through, hash)
+    else if (known !== hash) fail(`node ${node + 1} differs from another at ${through}`)
+  }
+  const hooks: Hooks = {
+    payload: () => options.payload((limit) => below(random, limit)),
+    restarted(node) {
+      replicas[node] = { machine: options.create(), twin: options.create(), through: 0 }
+    },
+    applied(node, frames) {
+      const replica = replicas[node]!
+      for (const frame of frames) {
+        try {
+          trapped(() => replica.machine.apply(batchOf(frame)))
+          trapped(() => replica.twin.apply(batchOf(frame)))
+        } catch (error) {
+          fail(`apply of ${frame.first}: ${error instanceof Error ? error.message : 'a throw'}`)
+        }
+        counts.applied += 2 * frame.count
+        replica.through = frame.through
+        // The same places on every node, however it cuts its batches.
+        if (frame.serial % HASH_EVERY === 0) compare(node, replica)
+      }
+    },
+  }
+  return { hooks, problems, counts }
+}
+
+/** Time and chance of the machine are out of reach while `call` runs. */
+function trapped(call: () => void): void {
+  const { now } = Date
+  const { random } = Math
+  Date.now = () => {
+    throw new Error('Date.now in apply: the state would differ from node to node')
+  }
+  Math.random = () => {
+    throw new Error('Math.random in apply: the state would differ from node to node')
+  }
+  try {
+    call()
+  } finally {
+    Date.now = now
+    Math.random = random
+  }
+}
+
+/** The entries of one frame, as the apply stage gives them. */
+function batchOf({ bytes, view, offset, sizeBytes, first, count }: Frame): ApplyBatch {
+  const header = createFrameHeader()
+  const cursor = openFrameCursor(view)
+  const rewind = (): void => {
+    readFrameHeader(bytes, view, offset, offset + sizeBytes, header)
+    enterFrame(cursor, view, offset, header)
+  }
+  rewind()
+  return {
+    first,
+    count,
+    bytes,
+    get offset() {
+      return cursor.payloadOffset
+    },
+    get size() {
+      return cursor.payloadSize
+    },
+    next: () => nextEntry(cursor),
+    payload(i) {
+      rewind()
+      for (let at = 0; at <= i; at++) nextEntry(cursor)
+      return bytes.subarray(cursor.payloadOffset, cursor.payloadOffset + cursor.payloadSize)
+    },
+    reply: () => undefined,
+  }
+}
