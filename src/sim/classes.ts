@@ -147,14 +147,13 @@ export function planOf(seed: number, name: ClassName = classOf(seed)): Plan {
   const random = createRandom(seed)
   if (spec.size === 'micro') return microPlan(seed, name, spec, random)
   const isPartial = name === 'partial-connectivity'
+  const isBasic = spec.engine === 'basic-paxos'
   const graph = isPartial ? pick(random, GRAPHS) : null
-  const members = isPartial
-    ? partialMembers(random)
-    : drawMembers(random, spec.engine === 'basic-paxos')
+  const members = isPartial ? partialMembers(random) : drawMembers(random, isBasic)
   const knobs = drawKnobs(random, name)
   const untilUs = 1_000 * knobs.electionTimeoutMs * between(random, 6, 12)
   const noise = chance(random, spec.noise) ? drawNoise(random) : quiet(random)
-  const requests = name === 'overload' ? 1_500 : between(random, 500, 1_200)
+  const requests = name === 'overload' ? 1_500 : between(random, 500, isBasic ? 700 : 1_200)
   const ops: Op[] = drawRequests(split(random), isPartial ? 100 : requests, untilUs, name)
   if (graph !== null) ops.push(...partialOps(graph, members.length, untilUs))
   else ops.push(...drawFaults(split(random), spec.faults, members.length, knobs, untilUs))
@@ -266,7 +265,7 @@ function drawKnobs(random: Random, name: string): Knobs {
     batchBytesMax: pick(random, tight ? [2_048, 8_192] : [2_048, 16_384, 65_536]),
     batchEntriesMax: pick(random, [10, 100, 1_000, 1_000]),
     pipelineDepth: pick(random, tight ? [1, 2, 4] : [1, 2, 8, 64]),
-    tickMs: pick(random, [5, 10]),
+    tickMs: Math.max(5, Math.floor(heartbeatMs / pick(random, [2, 5]))),
     proposers: between(random, 1, 3),
     inflightInstancesMax: between(random, 1, 12),
     backlogEntriesMax: tight ? 300 : 20_000,

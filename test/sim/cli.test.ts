@@ -41,13 +41,13 @@ test('--replay prints the trace hash last, the same each time; --trace draws a c
 })
 
 test('a caught mutant prints one line a failing seed, which replays with and without it', () => {
-  const caught = run('--seeds', '1..30', '--class', 'micro', '--mutant', 'quorum-one-too-few')
+  const caught = run('--seeds', '1..30', '--class', 'micro', '--mutant', 'chosen-by-one-too-few')
   expect(caught.status).toBe(1)
   const line = caught.stdout.split('\n')[0]!
   expect(line).toMatch(
     /^seed \d+ class micro I8: .*; replay: xpaxos sim --replay \d+ --class micro/,
   )
-  expect(line).toContain('--mutant quorum-one-too-few')
+  expect(line).toContain('--mutant chosen-by-one-too-few')
   const replay = line.split('xpaxos sim ')[1]!.split(' ')
   const again = run(...replay)
   expect(again.status).toBe(1)
