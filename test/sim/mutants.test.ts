@@ -52,7 +52,7 @@ test('a text that is gone or twice is refused', () => {
 })
 
 test('the shrinker leaves at most 40 % of the steps of a failing seed', async () => {
-  const row = table.find(({ mutant }) => mutant === 'adopt-own-log-always')!
+  const row = table.find(({ mutant }) => mutant === 'sync-commits-with-first-chunk')!
   const { seed, className } = { seed: row.killingSeed!, className: row.class as ClassName }
   const task = { seed, className, withTrace: true, withShrink: true }
   const { shrunk, chart } = await replaySeed(task, row.mutant)
