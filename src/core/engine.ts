@@ -108,7 +108,7 @@ export type ChangeOutcome =
   | 'not-ready' // what it adopted is not chosen yet, or a transfer runs
   | 'conflict' // another change is open
   | 'invalid'
-  | 'lagging' // the learner is too far behind to be promoted
+  | 'lagging' // too far behind: the learner to be promoted, or whoever could lead afterwards
   | 'unknown'
 
 export type TransferOutcome =

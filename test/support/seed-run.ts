@@ -244,8 +244,8 @@ export function awaitRuler(cluster: Cluster): number {
   const { coverage } = cluster.oracle
   const boundMs = LEADER_TIMEOUTS * cluster.options.electionTimeoutMs
   const start = cluster.now
-  for (let fetched = -1; fetched !== coverage.get('fetched');) {
-    fetched = coverage.get('fetched') ?? -1
+  for (let fetched = -1; fetched !== (coverage.get('fetched') ?? 0);) {
+    fetched = coverage.get('fetched') ?? 0
     if (runUntilDone(cluster, boundMs, () => ruler(cluster) !== undefined) >= 0) {
       return cluster.now - start
     }

@@ -39,8 +39,23 @@ function tryChange(
   const result = changed(before, change)
   if ('problem' in result) return 'invalid'
   if (change.kind === 'role' && !mayVote(state, before, change)) return 'lagging'
+  if (!hasSuccessor(state, result.membership)) return 'lagging'
   configure(state, effects, result.membership, id)
   return null
+}
+
+/**
+ * Somebody can lead afterwards and knows it: this node, or a ready one whose log has all changes so
+ * far. Else a leader that takes itself out could leave only nodes that believe they may not stand.
+ */
+function hasSuccessor(state: State, { members }: Membership): boolean {
+  const known = newestConfig(state).index
+  return members.some((member) => {
+    if (!isElectable(member)) return false
+    if (member.id === state.self.id) return true
+    const peer = peerOf(state, member.id)
+    return peer !== undefined && peer.readySince >= 0 && peer.matched >= known
+  })
 }
 
 /** A learner votes only when it has caught up (X-Paxos' promote guard). */

@@ -112,10 +112,15 @@ export function onHeartbeat(
     state.heardAt = state.now
   }
   const content = isContent(state) ? 1 : 0
-  const { promised, durable: last } = state
+  const { promised } = state
+  const last = learntOf(state)
   const connected = isConnected(state) ? 1 : 0
   send(effects, from, { kind: 'heartbeat-reply', round, promised, content, connected, last })
 }
+
+/** What is on this disk and surely chosen, if the asker takes this node for a learner (R31). */
+const learntOf = ({ acceptedBallot, durable, floor }: State): LogIndex =>
+  acceptedBallot === NO_BALLOT || durable < floor ? durable : floor
 
 /** Neither promised to nor resigned for: a node that was removed disturbs nobody (R30). */
 export function tellRemoved(state: State, from: NodeId, effects: Effects): void {

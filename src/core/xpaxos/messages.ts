@@ -33,7 +33,7 @@ export interface HeartbeatReply {
   readonly content: number
   /** It hears a prepare quorum: it could lead. */
   readonly connected: number
-  /** The replier's last index that is on its disk. */
+  /** What the replier has on its disk and knows chosen: where a learner's stream may go on. */
   readonly last: LogIndex
 }
 export interface Prepare {
