@@ -55,6 +55,7 @@ function electedLeader(voters: number): Leader {
   const self = nodeId(1)
   const core = createXPaxos({
     ...{ self, members, heartbeatMs: 50, electionTimeoutMs: 500, seed: 1 },
+    ...{ requestBase: 0, leaseMs: 0, driftPerMille: 0 },
     ...{ windowBytes: 2 ** 23, batchBytesMax: 2 ** 20, pipelineDepth: 8 },
     batchEntriesMax: Number.MAX_SAFE_INTEGER,
   })

@@ -25,6 +25,11 @@ export interface ErrorDetails {
   E_ANSWER_EXPIRED: { readonly sequence: number; readonly executed: 'yes' | 'unknown' }
   /** `outcome` has said `never` of this sequence; new ones start at `next`. */
   E_SESSION_FENCED: { readonly sequence: number; readonly next: number }
+  /** No index could be had: `no-leader`, `late`, `too-stale`, `overloaded`. */
+  E_READ_REFUSED: { readonly reason: string }
+  E_READ_TIMEOUT: { readonly timeoutMs: number }
+  E_TOKEN: { readonly problem: string }
+  E_QUERY_FAILED: { readonly reason: string }
   E_CLOSED: { readonly what: string }
   E_HISTORY_INVALID: { readonly line: number; readonly field: string; readonly problem: string }
   E_FRAME_INVALID: { readonly field: string; readonly problem: string }

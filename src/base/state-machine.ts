@@ -40,7 +40,11 @@ export interface SnapshotSource {
  */
 export interface StateMachine {
   apply(batch: ApplyBatch): void
-  query(question: Uint8Array): Uint8Array
+  /**
+   * Answers a read; must change nothing. A throw fails that read alone. Without it only
+   * `node.sync()` can be awaited. An answer has at most 2 MiB.
+   */
+  query?(question: Uint8Array): Uint8Array
   snapshot(sink: SnapshotSink): Promise<void>
   restore(source: SnapshotSource): Promise<void>
   /** Short text that is equal on two nodes exactly when their states are equal. */

@@ -20,6 +20,7 @@ import {
   type Rows,
   rowTable,
 } from './message-codec.ts'
+import { READ_ROWS } from './read-message.ts'
 
 export const MESSAGE_SHAPE: CellShape = {
   codeBase: 0,
@@ -369,6 +370,7 @@ const ROWS: Rows<XPaxosMessage> = {
     }),
   },
   ...MEMBER_ROWS,
+  ...READ_ROWS,
 }
 
 const probeOf = (message: XPaxosMessage): number => {

@@ -5,6 +5,7 @@
  *
  * Contract of the driver:
  * - effects are carried out in order; `append` effects reach the WAL in LSN order;
+ * - a `lease` effect is known to whoever reads values before any message of its step leaves;
  * - `durable` is told in LSN order, may skip values, and never comes before the sync that covers
  *   it;
  * - messages may be lost, repeated and reordered across link sessions; a core must survive that;
@@ -55,6 +56,15 @@ export type Input<Message> =
   | { readonly kind: 'transfer'; readonly id: number; readonly target: NodeId }
   /** A ring is nearly full: stop keeping durable frames of it; laggards go on from the WAL. */
   | { readonly kind: 'pressure'; readonly ring: number }
+  /** Wants an index to wait for, or a reason; `id` is the driver's, `boundMs` is for `stale`. */
+  | {
+      readonly kind: 'read-asked'
+      readonly id: number
+      readonly mode: ReadMode
+      readonly boundMs: number
+    }
+  /** Wall and monotonic clock no longer agree: the machine slept, or somebody set a clock. */
+  | { readonly kind: 'clock-jumped' }
 
 export type Effect<Message> =
   /** Write this record (and its frames) under this LSN. `lazy`: nobody waits for its sync. */
@@ -98,6 +108,17 @@ export type Effect<Message> =
   | { readonly kind: 'changed'; readonly id: number; readonly outcome: ChangeOutcome }
   /** Answer to a `transfer`: 'done' when another ballot took over. */
   | { readonly kind: 'transferred'; readonly id: number; readonly outcome: TransferOutcome }
+  /** The state is as new as this read wants it once everything through `index` is applied. */
+  | {
+      readonly kind: 'read-ready'
+      readonly id: number
+      readonly index: LogIndex
+      /** Only if the lease is valid when the value has been read. */
+      readonly lease: boolean
+    }
+  /** Reads by lease are right before `until`, by the clock of the ticks; 0: not now. */
+  | { readonly kind: 'lease'; readonly until: number }
+  | { readonly kind: 'read-refused'; readonly id: number; readonly reason: ReadRefusal }
   /** For people: role changes, alarms. Never needed for correctness. */
   | { readonly kind: 'event'; readonly name: EventName; readonly value: number }
 
@@ -118,6 +139,16 @@ export type TransferOutcome =
   | 'conflict'
   | 'illegal' // this node, a Logger, a learner, of weight 0, or no member
   | 'timed-out' // the old leader goes on
+
+export type ReadMode = 'linearizable' | 'lease' | 'stale'
+
+export type ReadRefusal =
+  | 'no-leader' // none was heard in time
+  | 'late' // a leader is there, and no quorum has confirmed it in time
+  | 'too-stale' // no contact with a content leader within the bound
+  | 'no-state' // a Logger has nothing to read
+  | 'overloaded' // too many reads wait for an index
+  | 'not-available' // this engine has no such reads
 
 export type EventName =
   | 'leader' // value: node id of the leader this node follows, 0: none

@@ -7,10 +7,7 @@ import type { StateMachine } from '../base/state-machine.ts'
 import { basicPaxosCodec } from '../codec/basic-paxos-message.ts'
 import type { MessageCodec } from '../codec/message-codec.ts'
 import { xpaxosCodec } from '../codec/message.ts'
-import { createBasicPaxos } from '../core/basic-paxos/core.ts'
 import type { Core } from '../core/engine.ts'
-import { nodeId } from '../core/ids.ts'
-import { createXPaxos } from '../core/xpaxos/core.ts'
 import { createDelay } from '../net/delay.ts'
 import { type Inbox, type InboxMemory, openInbox } from '../net/inbox.ts'
 import type { LinkEvent, PeerLink } from '../net/link.ts'
@@ -19,18 +16,23 @@ import { openTcpHub } from '../net/tcp-link.ts'
 import { type Bell, openBell, ring as ringBell } from '../ring/bell.ts'
 import { openCellRing } from '../ring/cell-ring.ts'
 import { add, openCounters, set } from '../ring/counters.ts'
+import { openLease } from '../ring/lease.ts'
 import { openLogRing } from '../ring/log-ring.ts'
 import { type ApplyCheck, createApplyCheck } from '../stages/apply-check.ts'
 import { createApplyStage } from '../stages/apply-stage.ts'
 import { createDecideStage } from '../stages/decide-stage.ts'
 import { createFanoutStage } from '../stages/fanout-stage.ts'
 import { outPort } from '../stages/port.ts'
+import { createReadDesk } from '../stages/read-desk.ts'
 import { createReceiveStage } from '../stages/receive-stage.ts'
 import type { Stage } from '../stages/stage.ts'
 import { createWalStage } from '../stages/wal-stage.ts'
 import type { Wal } from '../wal/wal.ts'
+import { basicPaxosOf, xpaxosOf } from './core-of.ts'
 import { type Recovery, openNodeWal } from './data-dir.ts'
 import { type NodeSpec, clientIdBaseOf, isOwnClient } from './node-spec.ts'
+import { processMs, wallMs } from './process-clock.ts'
+import { READ_TIMEOUT_MAX_MS } from './read-client.ts'
 import { openStateMachine } from './state-machine-of.ts'
 import {
   APPLIED_COUNTERS,
@@ -295,44 +297,9 @@ function fanoutStage(
 }
 
 function decideStage(parts: Parts, recovery: Recovery): Stage {
-  if (parts.spec.engine === 'xpaxos')
-    return driveCore(parts, xpaxosOf(parts, recovery), xpaxosCodec)
-  return driveCore(parts, basicPaxosOf(parts, recovery), basicPaxosCodec)
-}
-
-function xpaxosOf({ spec }: Parts, { wal }: Recovery) {
-  const { tuning } = spec
-  return createXPaxos(
-    {
-      self: nodeId(spec.id),
-      members: spec.members,
-      heartbeatMs: tuning.heartbeatMs,
-      electionTimeoutMs: tuning.electionTimeoutMs,
-      windowBytes: tuning.windowBytes,
-      batchBytesMax: tuning.batchBytesMax,
-      batchEntriesMax: tuning.batchEntriesMax,
-      pipelineDepth: tuning.pipelineDepth,
-      seed: tuning.seed,
-    },
-    { ...wal, firstRetained: wal.retainedFirst },
-  )
-}
-
-function basicPaxosOf({ spec }: Parts, { basic }: Recovery) {
-  const { tuning } = spec
-  return createBasicPaxos(
-    {
-      self: nodeId(spec.id),
-      members: spec.members,
-      proposers: tuning.proposers,
-      inflightInstancesMax: tuning.inflightInstancesMax,
-      retryMs: Math.max(1, Math.floor(tuning.heartbeatMs / 5)),
-      takeoverMs: tuning.electionTimeoutMs,
-      resendMsMin: 4 * tuning.electionTimeoutMs,
-      seed: tuning.seed,
-    },
-    basic!,
-  )
+  const { spec } = parts
+  if (spec.engine === 'xpaxos') return driveCore(parts, xpaxosOf(spec, recovery), xpaxosCodec)
+  return driveCore(parts, basicPaxosOf(spec, recovery), basicPaxosCodec)
 }
 
 function driveCore<Message>(
@@ -347,6 +314,7 @@ function driveCore<Message>(
     codec,
     logRings,
     submitted: openCellRing(memory.submitted),
+    reads: openCellRing(memory.reads),
     received: openCellRing(memory.received),
     fromWal: openCellRing(memory.walEvents),
     fromApply: openCellRing(memory.applyEvents),
@@ -358,7 +326,8 @@ function driveCore<Message>(
     answersAll: spec.engine === 'basic-paxos',
     retainBytes: spec.tuning.retainBytes,
     appliesHere: !isLogger(spec),
-    nowMs,
+    nowMs: processMs,
+    lease: spec.tuning.leaseMs > 0 ? { words: openLease(memory.lease), wallMs } : null,
     onEvent,
     onView: (roundTripUs) => publishView(view, core.view, roundTripUs),
   })
@@ -369,6 +338,10 @@ function applyStage(parts: Parts, stateMachine: StateMachine, check: ApplyCheck)
   const clientIdBase = clientIdBaseOf(spec)
   const block = counters('apply')
   const applied = openCounters(APPLIED_COUNTERS, memory.applied)
+  const toClient = {
+    port: outPort(openCellRing(memory.replies), bellOf('ingest')),
+    bytes: openLogRing(memory.replyBytes),
+  }
   return createApplyStage({
     stateMachine,
     check,
@@ -376,10 +349,17 @@ function applyStage(parts: Parts, stateMachine: StateMachine, check: ApplyCheck)
     logRings,
     orders: openCellRing(memory.applyOrders),
     toDecide: outPort(openCellRing(memory.applyEvents), bellOf('decide')),
-    toClient: {
-      port: outPort(openCellRing(memory.replies), bellOf('ingest')),
-      bytes: openLogRing(memory.replyBytes),
-    },
+    toClient,
+    desk: createReadDesk({
+      stateMachine,
+      queries: openCellRing(memory.queries),
+      queryBytes: openLogRing(memory.queryBytes),
+      answers: toClient,
+      lease: openLease(memory.lease),
+      nowMs: processMs,
+      wallMs,
+      forgetMs: READ_TIMEOUT_MAX_MS,
+    }),
     onApplied: (through, frames, entries) => {
       set(applied, 'applied', through)
       add(applied, 'entries', entries)

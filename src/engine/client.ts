@@ -29,6 +29,8 @@ import {
 } from '../stages/ingest-stage.ts'
 import { drain } from '../stages/port.ts'
 import type { Durability } from '../wal/identity.ts'
+import type { ReadSide } from './read-client.ts'
+import { type SessionToken, tokenOf } from './token.ts'
 
 const REPLIES_MAX = 1_024
 
@@ -38,6 +40,8 @@ export interface Proposed {
   /** What the state machine replied, null when it did not. */
   readonly result: Uint8Array | null
   readonly durability: Durability
+  /** For reads of the same session: they see this entry, on any node. */
+  readonly token: SessionToken
 }
 
 export interface Writer {
@@ -98,13 +102,16 @@ export function createClientSide(
     readonly replies: CellRing
     readonly replyBytes: LogRing
     readonly durability: Durability
+    readonly clusterId: string
+    /** Null where nobody reads. */
+    readonly readSide: ReadSide | null
     readonly clientIdBase: number
     readonly payloadSizeBytesMax: number
     /** Frames complete when applied, not when chosen (Basic Paxos). */
     readonly completesOnApply: boolean
   },
 ): ClientSide {
-  const { replies, replyBytes, durability, payloadSizeBytesMax } = wiring
+  const { replies, replyBytes, payloadSizeBytesMax, readSide } = wiring
   let nextClientId = wiring.clientIdBase
   let failure: ReplicaError | null = null
   let sealing = false
@@ -126,6 +133,7 @@ export function createClientSide(
   const proposals = createProposals()
   /** Replies arrive for this node's own frames, writers' included; those have no one waiting. */
   const onReplies = (words: Float64Array, base: number): number => {
+    if (readSide?.onAnswers(words, base) === true) return 1
     const clientId = words[base + 1]!
     const sizeBytes = words[base + cell.AT_SIZE]!
     const first = words[base + 8]!
@@ -143,7 +151,7 @@ export function createClientSide(
     if (sizeBytes > 0) release(replyBytes, words[base + 7]!)
     if (through === 0) return 1
     const index = first + through - sequence
-    proposals.complete(clientId, { from: sequence, through, index }, durability)
+    proposals.complete(clientId, { from: sequence, through, index }, wiring)
     if (wiring.completesOnApply) ingest.complete(clientId, through, index)
     return 1
   }
@@ -190,8 +198,9 @@ export function createClientSide(
     writer,
     lane: laneOf,
     submit,
-    doWork: () => drain(replies, REPLIES_MAX, onReplies),
+    doWork: () => drain(replies, REPLIES_MAX, onReplies) + (readSide?.doWork() ?? 0),
     fail(error) {
+      readSide?.fail(error)
       failure = error
       ingest.failAll(error)
     },
@@ -239,15 +248,17 @@ function createProposals() {
     complete: (
       id: number,
       range: { readonly from: number; readonly through: number; readonly index: number },
-      durability: Durability,
+      { durability, clusterId }: { readonly durability: Durability; readonly clusterId: string },
     ): void => {
       const entry = waiting.get(id)
       if (entry === undefined) return
       const { from, through, index } = range
       for (let sequence = from; sequence <= through; sequence++) {
         const deferred = settle(entry, sequence - entry.next)
-        const { result = null } = deferred ?? {}
-        deferred?.resolve({ index: index - through + sequence, result, durability })
+        const result = deferred?.result ?? null
+        if (deferred === null) continue
+        const at = index - through + sequence
+        deferred.resolve({ index: at, result, durability, token: tokenOf(clusterId, at) })
       }
       forgetEnded(entry)
     },

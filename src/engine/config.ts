@@ -42,6 +42,8 @@ export const KNOBS = {
   retainBytes: { min: 0, max: UNBOUNDED, default: 0, why: 'log kept behind applied; 0: all' },
   inflightInstancesMax: { min: 1, max: 2 ** 20, default: 65_536, why: 'Basic Paxos instances' },
   proposers: { min: 1, max: 9, default: 1, why: 'Basic Paxos: how many propose at once' },
+  leaseMs: { min: 0, max: 60_000, default: 0, why: 'reads without a round; 0: none' },
+  driftPerMille: { min: 0, max: 500, default: 10, why: 'how wrong a clock of a member may run' },
   seed: { min: 0, max: 2 ** 31 - 1, default: 1, why: 'chance of elections and emulated links' },
 } as const satisfies { readonly [Name in keyof Tuning]: Knob }
 
@@ -206,9 +208,16 @@ function tuningOf(given: Partial<Tuning>, problems: string[]): Tuning {
 }
 
 function checkTogether(tuning: Tuning, problems: string[]): void {
-  const { heartbeatMs, electionTimeoutMs, ringSizeBytes, batchBytesMax, walSegmentSizeBytes } =
-    tuning
+  const {
+    heartbeatMs,
+    electionTimeoutMs,
+    ringSizeBytes,
+    batchBytesMax,
+    walSegmentSizeBytes,
+    leaseMs,
+  } = tuning
   if (electionTimeoutMs < 3 * heartbeatMs) problems.push('electionTimeoutMs: want 3 * heartbeatMs')
+  if (leaseMs > 0 && leaseMs < 3 * heartbeatMs) problems.push('leaseMs: want 0 or 3 * heartbeatMs')
   if (!Number.isInteger(Math.log2(ringSizeBytes))) problems.push('ringSizeBytes: a power of two')
   if (4 * batchBytesMax > ringSizeBytes) problems.push('batchBytesMax: at most ringSizeBytes / 4')
   if (2 * batchBytesMax > walSegmentSizeBytes) {

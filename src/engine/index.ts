@@ -17,6 +17,8 @@ export {
 export type { ApplyReport } from './assemble.ts'
 export type { Proposed, Writer } from './client.ts'
 export type { CommonOptions, MemberOptions, NodeOptions, StateMachineOption } from './config.ts'
+export type { Consistency, ReadAnswer, ReadOptions } from './read-client.ts'
+export type { SessionToken } from './token.ts'
 export { type LocalCluster, type LocalClusterOptions, openLocalCluster } from './local-cluster.ts'
 export type { SequenceOutcome, Session } from './session-client.ts'
 export { type NodeEvent, type NodeStatus, type ReplicaNode, openNode } from './node.ts'

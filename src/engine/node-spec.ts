@@ -23,6 +23,9 @@ export interface Tuning {
   readonly retainBytes: number
   readonly inflightInstancesMax: number
   readonly proposers: number
+  /** How long a lease is; 0: no leases. The same at every member. */
+  readonly leaseMs: number
+  readonly driftPerMille: number
   readonly seed: number
 }
 

@@ -7,6 +7,7 @@ import type { StateMachine } from '../base/state-machine.ts'
 import { bellStatisticsOf, openBell } from '../ring/bell.ts'
 import { openCellRing, statisticsOf as cellStatisticsOf } from '../ring/cell-ring.ts'
 import { countersOf, openCounters } from '../ring/counters.ts'
+import { isLeaseValid, leaseLifeOf, openLease } from '../ring/lease.ts'
 import { openLogRing, statisticsOf as logStatisticsOf } from '../ring/log-ring.ts'
 import type { RingStatistics } from '../ring/log-ring.ts'
 import { type Ingest, createIngest } from '../stages/ingest-stage.ts'
@@ -18,6 +19,9 @@ import { type NodeOptions, specOf } from './config.ts'
 import { startHost } from './host.ts'
 import { type NodeSpec, clientIdBaseOf } from './node-spec.ts'
 import { type Session, createSessionSide } from './session-client.ts'
+import { processMs, wallMs } from './process-clock.ts'
+import { type ReadAnswer, type ReadOptions, type ReadSide, createReadSide } from './read-client.ts'
+import type { SessionToken } from './token.ts'
 import {
   APPLIED_COUNTERS,
   type NodeMemory,
@@ -42,6 +46,8 @@ export interface NodeStatus {
   readonly durable: number
   readonly applied: number
   readonly acceptedBatches: number
+  /** True while this node leads and may read by lease. */
+  readonly leased: boolean
   /** From heartbeats, smoothed; 0: not measured (Basic Paxos has none). */
   readonly roundTripUs: number
 }
@@ -78,6 +84,13 @@ export interface ReplicaNode {
    * @throws ReplicaError E_NOT_LEADER, E_CONFIG_INVALID
    */
   resumeSession(id: number, nextSequence: number): Session
+  /**
+   * Asks the state machine of this node. @throws E_READ_REFUSED, E_READ_TIMEOUT, E_TOKEN,
+   * E_QUERY_FAILED, E_NOT_AVAILABLE, E_ABORTED, E_CLOSED
+   */
+  read(query: Uint8Array, options?: ReadOptions): Promise<ReadAnswer>
+  /** Resolves when this node has applied all that was acknowledged anywhere before the call. */
+  sync(options?: Pick<ReadOptions, 'signal' | 'timeoutMs'>): Promise<{ token: SessionToken }>
   status(): NodeStatus
   statistics(): NodeStatistics
   /** Ends the node in order. The report is what its state machine ended with. */
@@ -141,7 +154,10 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
   const { spec, memory, threads, callerLoop, onEvent } = parts
   const { id, tuning } = spec
   const ingest = openIngest(parts)
+  const readSide = openReadSide(parts)
   const client = createClientSide(ingest, {
+    clusterId: spec.clusterId,
+    readSide,
     replies: openCellRing(memory.replies),
     replyBytes: openLogRing(memory.replyBytes),
     durability: spec.durability,
@@ -197,12 +213,30 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     writer: () => client.writer(),
     openSession: () => sessions.open(),
     resumeSession: (session, nextSequence) => sessions.resume(session, nextSequence),
+    read: (query, options) => readSide.read(query, options),
+    sync: (options) => readSide.sync(options),
     status: statusOf(id, memory),
     statistics: () => statisticsOf(memory),
     close: () => (ended ??= end(() => host.close())),
     kill: async () => void (await (ended ??= end(() => host.kill().then(() => null)))),
     ingest,
   }
+}
+
+function openReadSide({ spec, memory, threads }: OpenParts): ReadSide {
+  const bellOf = (stage: 'decide' | 'apply') =>
+    threads[stage] === 'caller' ? null : openBell(memory.bells[threads[stage]]!)
+  const isLogger = spec.members.find(({ id }) => id === spec.id)?.role === 'logger'
+  return createReadSide({
+    queries: outPort(openCellRing(memory.queries), bellOf('apply')),
+    queryBytes: openLogRing(memory.queryBytes),
+    asked: outPort(openCellRing(memory.reads), bellOf('decide')),
+    answerBytes: openLogRing(memory.replyBytes),
+    clusterId: spec.clusterId,
+    missing: isLogger ? 'reads at a logger' : spec.engine === 'xpaxos' ? null : 'reads',
+    hasLeases: spec.tuning.leaseMs > 0,
+    nowMs: () => performance.now(),
+  })
 }
 
 function openIngest({ spec, memory, threads, onEvent }: OpenParts): Ingest {
@@ -245,10 +279,12 @@ const closedError = (): ReplicaError =>
 function statusOf(id: number, memory: NodeMemory): () => NodeStatus {
   const view = openCounters(VIEW_COUNTERS, memory.view)
   const applied = openCounters(APPLIED_COUNTERS, memory.applied)
+  const lease = openLease(memory.lease)
   return () => {
     const { role, ...rest } = countersOf(view)
     const { applied: through } = countersOf(applied)
-    return { id, ...rest, role: ROLE_CODES[role] ?? 'follower', applied: through }
+    const leased = isLeaseValid(lease, leaseLifeOf(lease), processMs(), wallMs())
+    return { id, leased, ...rest, role: ROLE_CODES[role] ?? 'follower', applied: through }
   }
 }
 

@@ -78,11 +78,11 @@ export function createSessionSide(
     mark: SessionMark,
     payload: Uint8Array,
     options: { readonly signal?: AbortSignal | undefined; readonly onTaken?: () => void } = {},
-  ): Promise<SessionAnswer & Pick<Proposed, 'durability'>> =>
+  ): Promise<SessionAnswer & Pick<Proposed, 'durability' | 'token'>> =>
     new Promise((resolve, reject) => {
-      const onAnswer = ({ result, durability }: Proposed): void => {
+      const onAnswer = ({ result, durability, token }: Proposed): void => {
         assert(result !== null, 'an own entry of a session is answered')
-        resolve({ ...decodeAnswer(result), durability })
+        resolve({ ...decodeAnswer(result), durability, token })
       }
       const deferred = { resolve: onAnswer, reject, result: null }
       client.submit(lane, deferred, payload, options.signal, mark)
@@ -142,14 +142,14 @@ export function createSessionSide(
 
 /** @throws ReplicaError what the verdict means, if it is not an answer */
 function proposedOf(
-  answer: SessionAnswer & Pick<Proposed, 'durability'>,
+  answer: SessionAnswer & Pick<Proposed, 'durability' | 'token'>,
   { session, sequence }: SessionMark,
 ): Proposed {
-  const { verdict, index, next, result, durability } = answer
+  const { verdict, index, next, result, durability, token } = answer
   switch (verdict) {
     case VERDICT.applied:
     case VERDICT.repeated:
-      return { index, result, durability }
+      return { index, result, durability, token } // of a retry: its own index, past the first
     case VERDICT.answerExpired:
       throw answerExpired('executed, and its answer is not kept any more', sequence, 'yes')
     case VERDICT.forgotten:

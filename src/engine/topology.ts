@@ -10,6 +10,7 @@ import { type InboxMemory, inboxMemory } from '../net/inbox.ts'
 import { bellMemory } from '../ring/bell.ts'
 import { cellRingMemory } from '../ring/cell-ring.ts'
 import { counterMemory, flagMemory } from '../ring/counters.ts'
+import { leaseMemory } from '../ring/lease.ts'
 import { logRingMemory } from '../ring/log-ring.ts'
 
 export type StageName = 'ingest' | 'receive' | 'decide' | 'fanout' | 'wal' | 'apply'
@@ -109,6 +110,10 @@ export interface NodeMemory {
   readonly fanoutEvents: SharedArrayBuffer
   readonly replies: SharedArrayBuffer
   readonly replyBytes: SharedArrayBuffer
+  readonly reads: SharedArrayBuffer
+  readonly queries: SharedArrayBuffer
+  readonly queryBytes: SharedArrayBuffer
+  readonly lease: SharedArrayBuffer
   readonly inboxes: readonly { readonly peer: number; readonly memory: InboxMemory }[]
   readonly view: SharedArrayBuffer
   readonly applied: SharedArrayBuffer
@@ -118,6 +123,7 @@ export interface NodeMemory {
 const CELLS = 4_096
 const READBACK_SIZE_BYTES = 64 * 2 ** 20
 const REPLY_SIZE_BYTES = 8 * 2 ** 20
+const QUERY_SIZE_BYTES = 4 * 2 ** 20
 
 export interface MemoryPlan {
   readonly peers: readonly number[]
@@ -153,6 +159,10 @@ export function createNodeMemory(plan: MemoryPlan): NodeMemory {
     fanoutEvents: cellRingMemory(CELLS),
     replies: cellRingMemory(CELLS),
     replyBytes: logRingMemory(REPLY_SIZE_BYTES),
+    reads: cellRingMemory(CELLS),
+    queries: cellRingMemory(CELLS),
+    queryBytes: logRingMemory(QUERY_SIZE_BYTES),
+    lease: leaseMemory(),
     inboxes,
     view: counterMemory(VIEW_COUNTERS),
     applied: counterMemory(APPLIED_COUNTERS),

@@ -41,6 +41,8 @@ const INPUT_CODES: Readonly<Record<Input<unknown>['kind'], number>> = {
   pressure: 8,
   change: 9,
   transfer: 10,
+  'read-asked': 11,
+  'clock-jumped': 12,
 }
 
 export function createCoreDriver<M>(

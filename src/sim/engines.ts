@@ -45,6 +45,9 @@ export const xpaxosEngine: Engine<XPaxosMessage> = {
         batchEntriesMax,
         pipelineDepth,
         seed: (seed + 1_000 * life) | 0,
+        requestBase: 2 ** 20 * life, // no seed reads or has leases yet
+        leaseMs: 0,
+        driftPerMille: 0,
       },
       {
         promised: found.promised as Ballot,

@@ -28,6 +28,7 @@ import { type Reply, createFrameBatch } from './frame-batch.ts'
 import { type OutPort, claim, drain, flush } from './port.ts'
 import { createSessionFrames } from './session-frames.ts'
 import { type SessionTable, createSessionTable } from './session-table.ts'
+import type { ReadDesk } from './read-desk.ts'
 import type { Stage } from './stage.ts'
 
 const ORDERS_MAX = 64
@@ -45,16 +46,21 @@ export interface ApplyWiring {
   readonly toDecide: OutPort
   /** Null where no client waits for results. */
   readonly toClient: { readonly port: OutPort; readonly bytes: LogRing } | null
+  /** Null where nobody reads. */
+  readonly desk: ReadDesk | null
   readonly onApplied: (through: number, frames: number, entries: number) => void
 }
 
 export function createApplyStage(wiring: ApplyWiring): Stage {
-  const { logRings, orders, toDecide, toClient, stateMachine } = wiring
+  const { logRings, orders, toDecide, toClient, stateMachine, desk } = wiring
   const header = createFrameHeader()
   const batch = createFrameBatch()
   const pending: Answer[] = []
 
+  let applied = 0
+
   const onOrder = (words: Float64Array, base: number): number => {
+    if (words[base] !== cell.APPLY && desk?.onOrder(words, base) === true) return 1
     const log = logRings[words[base + cell.AT_RING]!]!
     const offset = words[base + cell.AT_OFFSET]!
     const limit = offset + words[base + cell.AT_SIZE]!
@@ -73,7 +79,8 @@ export function createApplyStage(wiring: ApplyWiring): Stage {
       first += header.count
       frames += 1
     }
-    wiring.onApplied(first - 1, frames, first - start)
+    applied = first - 1
+    wiring.onApplied(applied, frames, first - start)
     const at = claim(toDecide)
     toDecide.words[at] = cell.APPLIED
     toDecide.words[at + 1] = words[base + 7]!
@@ -111,8 +118,9 @@ export function createApplyStage(wiring: ApplyWiring): Stage {
   const doWork = (): number => {
     if (!flush(toDecide) || (toClient !== null && !flush(toClient.port))) return 0
     if (!sendAnswers()) return 0
-    const work = drain(orders, ORDERS_MAX, onOrder)
+    let work = drain(orders, ORDERS_MAX, onOrder)
     sendAnswers()
+    if (desk !== null) work += desk.doWork(applied)
     flush(toDecide)
     if (toClient !== null) flush(toClient.port)
     return work

@@ -19,6 +19,7 @@ import { type FrameRef, adjoins, throughOf } from '../core/frame-ref.ts'
 import type { LogIndex, Lsn, NodeId } from '../core/ids.ts'
 import { LINK_DOWN, LINK_UP } from '../net/link.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
+import { type LeaseWords, leaseLifeOf, writeLease } from '../ring/lease.ts'
 import type { LogRing } from '../ring/log-ring.ts'
 import * as cell from './cells.ts'
 import {
@@ -37,10 +38,14 @@ import {
 import { createRetention, noteAppended, trimmable } from './retention.ts'
 import { type OutPort, claim, drain, flush, isFull } from './port.ts'
 import { createRoundTrip } from './round-trip.ts'
+import * as reads from './read-cells.ts'
 import type { Stage } from './stage.ts'
 
 const EVENTS_MAX = 512
 const TICK_MS = 5
+/** More than the two clocks drift apart between two ticks. */
+const CLOCK_JUMP_MS = 10
+const NO_LIFE = -2 // even, so never valid
 
 export interface DecideWiring<Message> {
   readonly core: Core<Message>
@@ -48,6 +53,7 @@ export interface DecideWiring<Message> {
   /** By ring number: 0 is ingest's, then one a peer, the last one is the WAL's read-back ring. */
   readonly logRings: readonly LogRing[]
   readonly submitted: CellRing
+  readonly reads: CellRing
   readonly received: CellRing
   readonly fromWal: CellRing
   readonly fromApply: CellRing
@@ -63,13 +69,15 @@ export interface DecideWiring<Message> {
   /** False for a Logger, which keeps no state: its log is trimmed by what is chosen. */
   readonly appliesHere: boolean
   readonly nowMs: () => number
+  /** Null: no leases. Its clock is `nowMs`; the wall's tells when that stood still. */
+  readonly lease: { readonly words: LeaseWords; readonly wallMs: () => number } | null
   readonly onEvent: (name: EventName, value: number) => void
   /** Called once a duty cycle that did something, to publish the core's view. */
   readonly onView: (roundTripUs: number) => void
 }
 
 export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage {
-  const { core, logRings, toWal, toApply, toFanout, toIngest, nowMs } = wiring
+  const { core, logRings, toWal, toApply, toFanout, toIngest, nowMs, lease } = wiring
   const holds = createHolds(logRings)
   const retention = createRetention(wiring.retainBytes)
   const roundTrip = createRoundTrip()
@@ -77,6 +85,8 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
   let tickAt = 0
   let chosen: LogIndex | 0 = 0
   let applied = 0
+  /** Wall minus monotonic clock, as of the last tick. */
+  let wallAhead = Number.NaN
   /**
    * What was chosen before the present step. A record's envelope must not carry what the same step
    * learnt later: behind a sync-commit more of the new log is chosen than the old one may claim.
@@ -121,6 +131,19 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
       case 'changed':
       case 'transferred':
         return assert(false, 'nobody can ask this node for a change yet')
+      case 'read-ready': {
+        const life = effect.lease ? lifeOfLease() : 0
+        return orderCell(toApply, [reads.READ_AT, effect.id, effect.index, life])
+      }
+      case 'read-refused':
+        return orderCell(toApply, [
+          reads.READ_REFUSED,
+          effect.id,
+          reads.codeOfFailure(effect.reason),
+        ])
+      case 'lease':
+        if (lease === null) return
+        return writeLease(lease.words, effect.until, effect.until + wallAhead)
       case 'event':
         return wiring.onEvent(effect.name, effect.value)
       default:
@@ -240,6 +263,12 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     return 1
   }
 
+  const onRead = (words: Float64Array, base: number): number => {
+    const mode = reads.READ_MODES[words[base + 2]!]!
+    step({ kind: 'read-asked', id: words[base + 1]!, mode, boundMs: words[base + 3]! })
+    return 1
+  }
+
   const doWork = (): number => {
     const room = flushAll()
     let work = drain(wiring.fromWal, EVENTS_MAX, onWalEvent)
@@ -248,6 +277,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     if (room) {
       work += drain(wiring.received, EVENTS_MAX, onReceived)
       work += drain(wiring.submitted, EVENTS_MAX, onSubmitted)
+      work += drain(wiring.reads, EVENTS_MAX, onRead)
     }
     work += tick()
     announceChosen()
@@ -264,12 +294,23 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     const now = nowMs()
     if (now < tickAt) return 0
     tickAt = now + TICK_MS
+    watchClocks(now)
     step({ kind: 'tick', now: Math.floor(now) })
     const { held } = core.view
     const through = trimmable(retention, wiring.appliesHere ? Math.min(applied, held) : held)
     if (through > 0) orderCell(toWal, [cell.TRIM, through])
     wiring.onView(roundTrip.meanUs)
     return 0
+  }
+  /** Never 0, which would mean that no lease is asked for. */
+  const lifeOfLease = (): number => (lease === null ? 0 : leaseLifeOf(lease.words)) || NO_LIFE
+  /** Before the tick: what was counted by a clock that stood still is void (R34). */
+  const watchClocks = (now: number): void => {
+    if (lease === null) return
+    const ahead = lease.wallMs() - now
+    const isJump = Math.abs(ahead - wallAhead) > CLOCK_JUMP_MS
+    wallAhead = ahead
+    if (isJump) step({ kind: 'clock-jumped' })
   }
   const flushAll = (): boolean => {
     const wal = flush(toWal)

@@ -59,6 +59,12 @@ const XPAXOS: Shapes<XPaxosMessage> = {
   learned: { attempt: 'n', through: 'n' },
   'take-over': { ballot: 'b' },
   removed: { index: 'n' },
+  confirm: { ballot: 'b', round: 'n', lease: 'n' },
+  confirmed: { ballot: 'b', round: 'n', promised: 'b', granted: 'n' },
+  'lease-held': { ballot: 'b', leftMs: 'n' },
+  'lease-released': { ballot: 'b' },
+  'read-index': { request: 'n' },
+  'read-index-reply': { request: 'n', index: 'n' },
 }
 
 const BASIC: Shapes<BasicPaxosMessage> = {
@@ -155,6 +161,12 @@ test('codes and the order of fields never change', () => {
     15 learned: attempt through
     16 take-over: ballot
     17 removed: index
+    24 confirm: ballot round lease
+    25 confirmed: ballot round promised granted
+    28 lease-held: ballot leftMs
+    29 lease-released: ballot
+    26 read-index: request
+    27 read-index-reply: request index
     33 basic-prepare: instance ballot known
     34 basic-promise: instance ballot acceptedBallot known
     35 basic-accept: instance ballot known

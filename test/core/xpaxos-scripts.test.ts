@@ -94,6 +94,9 @@ function start(session: Session, args: Command['args']): string {
     batchEntriesMax: 100,
     pipelineDepth: 4,
     seed: 1,
+    requestBase: 0,
+    leaseMs: 0,
+    driftPerMille: 0,
   })
   session.view = viewOf(session.core)
   return session.view
@@ -157,6 +160,12 @@ function showEffect(effect: Effect<XPaxosMessage>): string {
       return `lead ${showBallot(effect.ballot)} next=${effect.next}`
     case 'unlead':
       return `unlead leader=${effect.leader}`
+    case 'read-ready':
+      return `read-ready ${effect.id} index=${effect.index}`
+    case 'lease':
+      return `lease until=${effect.until}`
+    case 'read-refused':
+      return `read-refused ${effect.id} ${effect.reason}`
     case 'event':
       return `event ${effect.name} ${effect.value}`
   }

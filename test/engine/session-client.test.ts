@@ -39,6 +39,7 @@ function open() {
   const client = createClientSide(ingest, {
     ...{ replies, replyBytes, durability: 'os', clientIdBase: 100, completesOnApply: false },
     payloadSizeBytesMax: 1_000,
+    ...{ clusterId: 'c', readSide: null },
   })
   const sessions = createSessionSide(ingest, client, 'xpaxos')
   const [tell, answerPort] = [port(events), port(replies)]
@@ -167,7 +168,8 @@ test('a session outlives the loss of leadership, and retries nothing by itself',
   expect(again!.clientId).not.toBe(lost!.clientId)
   answer(lost!, 1, [verdict(VERDICT.applied, 1)]) // nobody waits for that one any more
   answer(again!, 4, [{ ...verdict(VERDICT.applied, 1), verdict: VERDICT.repeated }])
-  expect(await retry).toEqual({ index: 1, result: text('done'), durability: 'os' })
+  const token = { cluster: 'c', epoch: 0, index: 4 } // of the retry, past the first
+  expect(await retry).toEqual({ index: 1, result: text('done'), durability: 'os', token })
 })
 
 test('a signal ends the waiting, not the proposal: its sequence is taken', async () => {

@@ -31,6 +31,7 @@ function open(apply: (batch: ApplyBatch) => void, replyRingBytes = 2 ** 22, cell
     orders,
     toDecide: port(toDecide),
     toClient: { port: port(replies), bytes: replyBytes },
+    desk: null,
     onApplied: () => undefined,
   })
   const give = port(orders)

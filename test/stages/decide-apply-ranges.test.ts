@@ -82,6 +82,8 @@ function decideWith(first: number, frames: readonly FrameRef[], answersAll: bool
     codec: basicPaxosCodec as never,
     logRings: [0, 1, 2].map(() => openLogRing(logRingMemory(4_096))),
     submitted: cells(),
+    reads: cells(),
+    lease: null,
     received: cells(),
     fromWal: cells(),
     fromApply: applyEvents,

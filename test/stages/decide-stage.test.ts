@@ -36,6 +36,8 @@ function open(answer: Answer, cells = 64) {
   const log = logRing()
   const rings = {
     submitted: cellRing(cells),
+    reads: cellRing(cells),
+    lease: null,
     received: cellRing(cells),
     fromWal: cellRing(),
     fromApply: cellRing(),

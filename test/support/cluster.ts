@@ -7,9 +7,23 @@
  * durable prefix, ring space that is poisoned as soon as the core lets go of it, reads that answer
  * later, apply that lags, pauses during which a node's input piles up.
  */
-import type { Core, Effect, Input, Member, MemberRole } from '../../src/core/engine.ts'
-import type { Ballot, LogIndex, Lsn, NodeId } from '../../src/core/ids.ts'
+import type {
+  Core,
+  Effect,
+  Input,
+  Member,
+  MemberRole,
+  ReadMode,
+  ReadRefusal,
+} from '../../src/core/engine.ts'
 import { memberOf, membershipOf } from '../../src/core/membership.ts'
+import {
+  type Ballot,
+  type LogIndex,
+  type Lsn,
+  type NodeId,
+  ballotOwner,
+} from '../../src/core/ids.ts'
 import { createXPaxos } from '../../src/core/xpaxos/core.ts'
 import type { XPaxosMessage } from '../../src/core/xpaxos/messages.ts'
 import { type Ring, type RingFrame, createRing, place, skip, sweep } from './ring-model.ts'
@@ -56,6 +70,8 @@ export interface ClusterOptions {
   readonly batchBytesMax: number
   readonly batchEntriesMax: number
   readonly pipelineDepth: number
+  readonly leaseMs: number
+  readonly driftPerMille: number
   /** Law of delays, in ms: uniform over [low, high]. */
   readonly linkDelay: readonly [low: number, high: number]
   readonly syncDelay: readonly [low: number, high: number]
@@ -70,6 +86,8 @@ export const DEFAULTS: Omit<ClusterOptions, 'members' | 'seed'> = {
   batchBytesMax: 4_096,
   batchEntriesMax: 200,
   pipelineDepth: 8,
+  leaseMs: 0,
+  driftPerMille: 0,
   linkDelay: [1, 3],
   syncDelay: [1, 4],
   readDelay: [1, 5],
@@ -101,6 +119,12 @@ export interface Node {
   admits: boolean
   /** Outcomes of changes and transfers asked of this node, by id. */
   readonly answers: Map<number, string>
+  /** What its last `lease` effect said. */
+  leaseUntil: number
+  /** Grows when a lease ends: a read is right only within the one that it was asked in. */
+  leaseLife: number
+  /** Its own monotonic clock: `at` when the cluster's showed `since`, and its ms for one of it. */
+  clock: { readonly at: number; readonly since: number; readonly rate: number }
   applyNext: number
   appliedAt: number
   steps: number
@@ -142,6 +166,17 @@ type Due =
     }
   | { readonly kind: 'call'; readonly call: () => void }
 
+/** A read of a client, as it was asked and as it ended. */
+export interface Read {
+  readonly node: Node
+  readonly mode: ReadMode
+  /** Announced somewhere before it was asked: a linearizable read must not be older. */
+  readonly acknowledged: number
+  readonly askedAt: number
+  index: number
+  refused: ReadRefusal | null
+}
+
 export interface Cluster {
   readonly options: ClusterOptions
   readonly random: Random
@@ -167,6 +202,9 @@ export interface Cluster {
   /** 'drop' loses a message; a number delays it by so many ms, others overtake it. */
   filter: (from: NodeId, to: NodeId, message: Message) => 'drop' | number | undefined
   onEffect: (node: Node, effect: CoreEffect) => void
+  /** Reads by id, and the highest index that any node announced. */
+  readonly reads: Map<number, Read>
+  acknowledged: number
   readonly trace: string[] | null
 }
 
@@ -199,6 +237,8 @@ export function createCluster(options: ClusterOptions, trace: string[] | null = 
     steps: 0,
     filter: () => undefined,
     onEffect: () => undefined,
+    reads: new Map(),
+    acknowledged: 0,
     trace,
   }
   for (const member of [...members, ...(options.joiners ?? [])]) {
@@ -235,6 +275,9 @@ function createNode(cluster: Cluster, member: Member): Node {
     leading: null,
     admits: true,
     answers: new Map(),
+    leaseUntil: 0,
+    leaseLife: 0,
+    clock: { at: 0, since: 0, rate: 1 },
     applyNext: 1,
     appliedAt: 0,
     steps: 0,
@@ -251,6 +294,7 @@ function boot(cluster: Cluster, node: Node): void {
   node.alive = true
   node.pausedUntil = 0
   node.leading = null
+  node.leaseUntil = 0
   node.applyNext = 1
   const { heartbeatMs, electionTimeoutMs, windowBytes } = options
   const { batchBytesMax, batchEntriesMax, pipelineDepth } = options
@@ -266,6 +310,9 @@ function boot(cluster: Cluster, node: Node): void {
       batchEntriesMax,
       pipelineDepth,
       seed: options.seed + 1_000 * node.generation,
+      requestBase: 2 ** 20 * node.generation,
+      leaseMs: options.leaseMs,
+      driftPerMille: options.driftPerMille,
     },
     recoveredOf(disk.durable, nextLsn),
   )
@@ -455,7 +502,7 @@ function run(cluster: Cluster, due: Due): void {
     case 'tick': {
       const jitter = below(cluster.random, 3)
       schedule(cluster, TICK_MS + jitter, due)
-      return give(cluster, node, { kind: 'tick', now: cluster.now })
+      return give(cluster, node, { kind: 'tick', now: clockOf(cluster, node) })
     }
     case 'input':
       return give(cluster, node, due.input)
@@ -503,6 +550,7 @@ export function give(cluster: Cluster, node: Node, input: CoreInput): void {
     carryOut(cluster, node, effect)
     cluster.onEffect(node, effect)
   }
+  if (cluster.options.leaseMs > 0) checkLeases(cluster)
   const { view } = node.core
   checkView(cluster.oracle, node.id, view)
   const { written } = node.disk
@@ -538,6 +586,7 @@ function carryOut(cluster: Cluster, node: Node, effect: CoreEffect): void {
       return onApply(cluster, node, effect)
     case 'chosen':
       node.floor = effect.through
+      cluster.acknowledged = Math.max(cluster.acknowledged, effect.through)
       return noteChosen(oracle, effect.through, effect.chain)
     case 'lead':
       node.leading = { ballot: effect.ballot, next: effect.next }
@@ -554,11 +603,96 @@ function carryOut(cluster: Cluster, node: Node, effect: CoreEffect): void {
     case 'changed':
     case 'transferred':
       return void node.answers.set(effect.id, effect.outcome)
+    case 'read-ready':
+      return onReadReady(cluster, node, effect)
+    case 'lease':
+      if (effect.until === 0) node.leaseLife += 1
+      node.leaseUntil = effect.until
+      return
+    case 'read-refused': {
+      cover(oracle, `read-${effect.reason}`)
+      const read = cluster.reads.get(effect.id)
+      check(read?.node === node && isOpen(read), 'a read ends once, where it was asked')
+      read.refused = effect.reason
+      return
+    }
     case 'event':
       cover(oracle, effect.name)
       check(effect.name !== 'chain-mismatch', 'chain mismatch')
       return
   }
+}
+
+// ---- Reads -----------------------------------------------------------------------------------
+
+/** Asks one read at a node; its id. */
+export function ask(
+  cluster: Cluster,
+  node: Node,
+  mode: ReadMode = 'linearizable',
+  boundMs = 0,
+): number {
+  const { acknowledged, now: askedAt } = cluster
+  const id = cluster.reads.size + 1
+  cluster.reads.set(id, { node, mode, acknowledged, askedAt, index: -1, refused: null })
+  give(cluster, node, { kind: 'read-asked', id, mode, boundMs })
+  return id
+}
+
+export const isOpen = ({ index, refused }: Read): boolean => index < 0 && refused === null
+
+function onReadReady(
+  cluster: Cluster,
+  node: Node,
+  effect: CoreEffect & { readonly kind: 'read-ready' },
+): void {
+  const { oracle } = cluster
+  const read = cluster.reads.get(effect.id)
+  check(read?.node === node && isOpen(read), 'a read ends once, where it was asked')
+  if (!effect.lease) return answer(cluster, read, effect.index)
+  // By lease: the value is read some time later, and only then the lease must still be valid.
+  const { generation, leaseLife } = node
+  after(cluster, between(cluster.random, ...cluster.options.applyDelay), () => {
+    const isSame = generation === node.generation && leaseLife === node.leaseLife
+    if (isSame && clockOf(cluster, node) < node.leaseUntil)
+      return answer(cluster, read, effect.index)
+    cover(oracle, 'lease-expired')
+    read.refused = 'late'
+  })
+}
+
+/** The node's own monotonic clock. */
+export const clockOf = ({ now }: Cluster, { clock }: Node): number =>
+  Math.floor(clock.at + (now - clock.since) * clock.rate)
+
+export function setClockRate(cluster: Cluster, node: Node, rate: number): void {
+  node.clock = { at: clockOf(cluster, node), since: cluster.now, rate }
+}
+
+/** R34: while a lease is valid, no quorum has promised a ballot above it to another node. */
+function checkLeases(cluster: Cluster): void {
+  const { prepareQuorum } = membershipOf(cluster.options.members)
+  for (const holder of cluster.nodes) {
+    if (!holder.alive || clockOf(cluster, holder) >= holder.leaseUntil) continue
+    const { ballot } = holder.leading!
+    let count = 0
+    for (const { member, alive, core, disk } of cluster.nodes) {
+      const promised = alive ? core.view.promised : (disk.durable.promised as Ballot)
+      if (member.role === 'learner' || ballotOwner(promised) === holder.id) continue
+      if (promised > ballot) count += 1
+    }
+    check(count < prepareQuorum, `R34: the lease of ${holder.id} is valid, and over`)
+  }
+}
+
+function answer(cluster: Cluster, read: Read, index: number): void {
+  const { oracle } = cluster
+  read.index = index
+  cover(oracle, `read-${read.mode}`)
+  check(index <= oracle.chosenThrough, 'I8: a read index is chosen')
+  if (read.mode === 'stale') return
+  const { acknowledged } = read
+  check(index >= acknowledged, `R33: read at ${index} after ${acknowledged}`)
 }
 
 /** The bytes of frames in an effect, which must still be theirs; in one range where asked. */

@@ -12,6 +12,7 @@ import {
   type Node,
   DEFAULTS,
   after,
+  ask,
   block,
   connect,
   crash,
@@ -27,6 +28,7 @@ import {
   runFor,
   runUntil,
   runUntilDone,
+  setClockRate,
   submit,
 } from './cluster.ts'
 import { type Random, below, between, chance, createRandom, pick, split } from './random.ts'
@@ -74,7 +76,20 @@ export function drawMembers(random: Random): Member[] {
   return roles.map((role, i) => ({ id: nodeId(i + 1), role, weight: between(random, 1, 9) }))
 }
 
-export function runSeed(seed: number, trace: string[] | null = null): SeedResult {
+export interface SeedOptions {
+  /** Clients read at every node, all along; drawn apart, so that the rest of the run is as ever. */
+  readonly reads?: boolean
+  /** And by lease, while every clock runs wrong by as much as it may. */
+  readonly leases?: boolean
+}
+
+const LEASE_DRIFT_PER_MILLE = 100
+
+export function runSeed(
+  seed: number,
+  trace: string[] | null = null,
+  { reads = false, leases = false }: SeedOptions = {},
+): SeedResult {
   const random = createRandom(seed)
   const heartbeatMs = pick(random, [20, 30, 40])
   const calm = chance(random, 300)
@@ -85,6 +100,8 @@ export function runSeed(seed: number, trace: string[] | null = null): SeedResult
       seed,
       heartbeatMs,
       electionTimeoutMs: 5 * heartbeatMs,
+      leaseMs: leases ? 4 * heartbeatMs : 0,
+      driftPerMille: LEASE_DRIFT_PER_MILLE,
       windowBytes: pick(random, [2_048, 4_096, 65_536]),
       batchBytesMax: pick(random, [1_024, 4_096, 16_384]),
       batchEntriesMax: pick(random, [10, 100, 1_000]),
@@ -118,6 +135,10 @@ export function runSeed(seed: number, trace: string[] | null = null): SeedResult
     }
     cluster.gaps = pick(random, [0, 50, 500])
     startClients(cluster, split(random), between(random, 2, 30))
+    const readers = createRandom(seed + 1_000_000)
+    if (leases)
+      for (const node of cluster.nodes) setClockRate(cluster, node, pick(readers, [0.9, 1, 1.1]))
+    if (reads || leases) startReaders(cluster, readers, leases ? 600 : 0)
     const until = cluster.now + between(random, 300, calm ? 800 : 2_000)
     if (!calm) startFaults(cluster, split(random), until)
     runFor(cluster, until - cluster.now)
@@ -141,6 +162,23 @@ export function startClients(cluster: Cluster, random: Random, everyMs: number):
       submit(cluster, node, counts)
     }
     after(cluster, between(random, 1, everyMs), again)
+  }
+  again()
+}
+
+const READS_MAX = 2_000
+
+function startReaders(cluster: Cluster, random: Random, leasePerMille: number): void {
+  const again = (): void => {
+    if (!cluster.clients || cluster.reads.size > READS_MAX) return
+    const node = pick(random, cluster.nodes)
+    const isStale = chance(random, 100)
+    if (node.alive && isStale) ask(cluster, node, 'stale', below(random, 400))
+    else if (node.alive) {
+      const mode = chance(random, leasePerMille) ? 'lease' : 'linearizable'
+      for (let i = between(random, 1, 3); i > 0; i--) ask(cluster, node, mode)
+    }
+    after(cluster, between(random, 1, 20), again)
   }
   again()
 }
@@ -242,7 +280,9 @@ export function ruler(cluster: Cluster): Node | undefined {
 /** Ms until a leader rules; the bound starts again while a candidate still fetches its log. */
 export function awaitRuler(cluster: Cluster): number {
   const { coverage } = cluster.oracle
-  const boundMs = LEADER_TIMEOUTS * cluster.options.electionTimeoutMs
+  // A lease that is out is waited for first, and once more for the one of a leader that failed.
+  const { electionTimeoutMs, leaseMs } = cluster.options
+  const boundMs = LEADER_TIMEOUTS * electionTimeoutMs + 3 * leaseMs
   const start = cluster.now
   for (let fetched = -1; fetched !== (coverage.get('fetched') ?? 0);) {
     fetched = coverage.get('fetched') ?? 0

@@ -96,6 +96,7 @@ export function openSessionLog(
     check,
     sessions,
     isOwnClient: (id) => id === OWN,
+    desk: null,
     logRings: [log],
     orders,
     toDecide: port(events),

@@ -116,6 +116,8 @@ export function openClientOf(
     clientIdBase: (spec.nonce % 2 ** 31) * 2 ** 21 + 1,
     payloadSizeBytesMax: tuning.batchBytesMax - 1_024,
     completesOnApply: false,
+    clusterId: spec.clusterId,
+    readSide: null,
   })
   const toIngest = outPort(openCellRing(memory.admissions), null)
   return {
@@ -171,7 +173,7 @@ export function statusOf(id: number, memory: NodeMemory): () => NodeStatus {
   return () => {
     const { role, ...rest } = countersOf(view)
     const { applied: through } = countersOf(applied)
-    return { id, ...rest, role: ROLE_CODES[role] ?? 'follower', applied: through }
+    return { id, leased: false, ...rest, role: ROLE_CODES[role] ?? 'follower', applied: through }
   }
 }
 

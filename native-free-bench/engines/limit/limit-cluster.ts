@@ -16,6 +16,7 @@ import { type CommonOptions, specOf } from '../../../src/engine/config.ts'
 import type { LocalCluster, LocalClusterOptions } from '../../../src/engine/local-cluster.ts'
 import type { NodeSpec } from '../../../src/engine/node-spec.ts'
 import type { ReplicaNode } from '../../../src/engine/node.ts'
+import { noReads } from '../../../src/engine/read-client.ts'
 import {
   type NodeMemory,
   STAGE_COUNTERS,
@@ -267,6 +268,7 @@ async function openLimitMember(
     propose: (payload, proposeOptions) => client.propose(payload, proposeOptions),
     writer: () => client.writer(),
     ...WITHOUT_SESSIONS,
+    ...noReads('reads of a limit engine'),
     status: statusOf(id, memory),
     statistics: () => statisticsOf(memory),
     close: () => (closing ??= close()),

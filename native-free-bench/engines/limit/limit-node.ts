@@ -13,6 +13,7 @@ import { type CallerLoop, startCallerLoop } from '../../../src/engine/caller-loo
 import { type NodeOptions, specOf } from '../../../src/engine/config.ts'
 import type { NodeSpec } from '../../../src/engine/node-spec.ts'
 import type { NodeEvent, ReplicaNode } from '../../../src/engine/node.ts'
+import { noReads } from '../../../src/engine/read-client.ts'
 import {
   type NodeMemory,
   STAGE_COUNTERS,
@@ -114,6 +115,7 @@ export async function openLimitNode(
     propose: (payload, proposeOptions) => client.client.propose(payload, proposeOptions),
     writer: () => client.client.writer(),
     ...WITHOUT_SESSIONS,
+    ...noReads('reads of a limit engine'),
     status: statusOf(id, memory),
     statistics: () => statisticsOf(memory),
     close: () => (closing ??= close()),

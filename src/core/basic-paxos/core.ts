@@ -92,6 +92,11 @@ function dispatch(state: State, effects: Effects, input: Input<BasicPaxosMessage
       return void effects.push({ kind: 'changed', id: input.id, outcome: 'not-leader' })
     case 'transfer':
       return void effects.push({ kind: 'transferred', id: input.id, outcome: 'not-leader' })
+    case 'read-asked':
+      effects.push({ kind: 'read-refused', id: input.id, reason: 'not-available' })
+      return
+    case 'clock-jumped':
+      return
     default:
       return unreachable(input)
   }

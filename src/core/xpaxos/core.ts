@@ -26,9 +26,28 @@ import {
 } from './election.ts'
 import { onAccepted, onReject, onSubmitted, onSyncTaken, pump, resign } from './leader.ts'
 import { feedLearners, onLearn, onLearned } from './learner.ts'
+import {
+  dropLease,
+  onLeaseHeld,
+  onLeaseReleased,
+  pumpLease,
+  refusedForLease,
+  tickLease,
+} from './lease.ts'
 import { noteDurable } from './log.ts'
 import type { Hello, XPaxosMessage } from './messages.ts'
 import { dropSource, onFetch, onFetched, onPromise, sendFetched, tickCandidacy } from './phase1.ts'
+import {
+  noteHeartbeat,
+  noteHeartbeatReply,
+  onConfirm,
+  onConfirmed,
+  onReadAsked,
+  onReadIndex,
+  onReadIndexReply,
+  pumpReads,
+  tickReads,
+} from './reads.ts'
 import {
   BLANK,
   type Effects,
@@ -57,6 +76,8 @@ function step(state: State, input: Input<XPaxosMessage>, effects: Effects): void
       state.now = input.now
       tickElection(state, effects)
       tickCandidacy(state, effects)
+      tickReads(state, effects)
+      tickLease(state, effects)
       break
     case 'durable':
       noteDurable(state, input.lsn)
@@ -85,6 +106,12 @@ function step(state: State, input: Input<XPaxosMessage>, effects: Effects): void
     case 'pressure':
       onPressure(state, input.ring)
       break
+    case 'read-asked':
+      onReadAsked(state, input, effects)
+      break
+    case 'clock-jumped':
+      dropLease(state)
+      break
     default:
       unreachable(input)
   }
@@ -93,6 +120,8 @@ function step(state: State, input: Input<XPaxosMessage>, effects: Effects): void
   if (state.leadership === null) feedLearners(state, effects)
   else pump(state, effects)
   if (peersAreStale(state)) refreshPeers(state)
+  pumpReads(state, effects)
+  pumpLease(state, effects)
   applyChosen(state, effects)
   tidyTail(state)
 }
@@ -112,9 +141,11 @@ function onMessage(
     case 'heartbeat':
       return onHeartbeatAndChosen(state, from, message, effects)
     case 'heartbeat-reply':
+      noteHeartbeatReply(state, from, message)
       return onHeartbeatReply(state, from, message)
     case 'prepare':
       if (isRemoved(state, from)) return tellRemoved(state, from, effects)
+      if (refusedForLease(state, from, message.ballot, effects)) return
       if (message.ballot > state.promised) resign(state, effects)
       return onPrepare(state, from, message, effects)
     case 'promise':
@@ -143,6 +174,18 @@ function onMessage(
       return onTakeOver(state, from, message, effects)
     case 'removed':
       return onRemoved(state, message, effects)
+    case 'confirm':
+      return onConfirm(state, from, message, effects)
+    case 'confirmed':
+      return onConfirmed(state, from, message, effects)
+    case 'lease-held':
+      return onLeaseHeld(state, message)
+    case 'lease-released':
+      return onLeaseReleased(state, from, message)
+    case 'read-index':
+      return onReadIndex(state, from, message)
+    case 'read-index-reply':
+      return onReadIndexReply(state, message, effects)
     default:
       return unreachable(message)
   }
@@ -156,6 +199,7 @@ function onHeartbeatAndChosen(
 ): void {
   onHeartbeat(state, from, message, effects)
   if (message.ballot === 0) return
+  noteHeartbeat(state, from, message)
   onChosen(state, { ...message, kind: 'chosen' }, effects)
   if (message.ballot === state.promised) state.held = maxIndex(state.held, message.held)
 }

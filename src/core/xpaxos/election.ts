@@ -22,6 +22,7 @@ import { resign, restartPeer } from './leader.ts'
 import { noteHeld, tendLearner } from './learner.ts'
 import type { Heartbeat, HeartbeatReply, Removed, TakeOver } from './messages.ts'
 import { prepareTargets, standForLeader } from './phase1.ts'
+import { heldMs } from './lease.ts'
 import {
   type Effects,
   type Leadership,
@@ -256,6 +257,7 @@ function considerStanding(state: State, effects: Effects): void {
 
 function mayStand(state: State): boolean {
   if (!isElectable(state.self) || state.removedAt !== 0 || isContent(state)) return false
+  if (heldMs(state, state.self.id) > 0) return false // it granted a lease like any other voter
   const isBackedOff = state.now < state.backOffUntil
   for (const peer of state.peers) {
     if (!isVoter(peer.role) || !isFresh(state, peer)) continue

@@ -15,6 +15,7 @@ import { governing, openConfig, provenConfig, refreshPeers } from './configs.ts'
 import { withheld } from './forced.ts'
 import { appendEntries, dropSync } from './log.ts'
 import type { Accepted, Promise1, Reject, SyncTaken } from './messages.ts'
+import { noteAccepted } from './read-state.ts'
 import {
   type Candidacy,
   type Effects,
@@ -190,11 +191,13 @@ export function onAccepted(state: State, from: NodeId, message: Accepted, effect
     return landed(state, peer, message)
   }
   leadership.ownMatched = message.through
+  noteAccepted(state, from, message.through)
   choose(state, effects)
 }
 
 function onMatched(state: State, peer: Peer, through: LogIndex, effects: Effects): void {
   assert(through <= lastOf(state.tail), 'a follower holds nothing of this ballot we never sent')
+  if (isVoter(peer.role)) noteAccepted(state, peer.id, through)
   if (through <= peer.matched) return
   peer.matched = through
   peer.progressAt = state.now

@@ -133,6 +133,44 @@ export interface Learned {
   readonly attempt: number
   readonly through: LogIndex
 }
+/** A round of reads: does the voter still follow this ballot? (R33) */
+export interface Confirm {
+  readonly kind: 'confirm'
+  readonly ballot: Ballot
+  readonly round: number
+  /** 1: it asks for a lease as well (R34). */
+  readonly lease: number
+}
+/** Counts only when `promised` is the ballot that asks. */
+export interface Confirmed {
+  readonly kind: 'confirmed'
+  readonly ballot: Ballot
+  readonly round: number
+  readonly promised: Ballot
+  /** 1: no other node's ballot is promised for a lease length from the receipt (R34). */
+  readonly granted: number
+}
+/** A prepare was refused: another leader holds a lease here. */
+export interface LeaseHeld {
+  readonly kind: 'lease-held'
+  readonly ballot: Ballot
+  readonly leftMs: number
+}
+/** The holder gives its lease back: it ordered another node to stand (R24). */
+export interface LeaseReleased {
+  readonly kind: 'lease-released'
+  readonly ballot: Ballot
+}
+/** A follower or learner wants an index for all its reads that wait. */
+export interface ReadIndex {
+  readonly kind: 'read-index'
+  readonly request: number
+}
+export interface ReadIndexReply {
+  readonly kind: 'read-index-reply'
+  readonly request: number
+  readonly index: LogIndex
+}
 
 /** From the leader of `ballot`: stand for leadership now, whoever is content (R24). */
 export interface TakeOver {
@@ -163,3 +201,9 @@ export type XPaxosMessage =
   | Learned
   | TakeOver
   | Removed
+  | Confirm
+  | Confirmed
+  | LeaseHeld
+  | LeaseReleased
+  | ReadIndex
+  | ReadIndexReply

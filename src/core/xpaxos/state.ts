@@ -19,9 +19,10 @@ import { type ConfigAt, type Membership, membershipOf, votersOf } from '../membe
 import type { WalRecord } from '../records.ts'
 import { refreshPeers } from './configs.ts'
 import type { XPaxosMessage } from './messages.ts'
+import { type ReadConfig, type ReadState, createReadState } from './read-state.ts'
 import { type Mark, type Tail, type TailMark, chainAt, createTail, lastOf } from './tail.ts'
 
-export interface XPaxosConfig {
+export interface XPaxosConfig extends ReadConfig {
   readonly self: NodeId
   /**
    * What a new cluster starts with, the same on every node. A node that joins a running cluster
@@ -255,6 +256,7 @@ export interface State {
   applyReading: boolean
   readonly reads: Map<number, ReadPurpose>
   nextTicket: number
+  readonly readState: ReadState
 }
 
 export type Effects = Effect<XPaxosMessage>[]
@@ -319,6 +321,7 @@ export function createState(config: XPaxosConfig, recovered: Recovered): State {
     applyReading: false,
     reads: new Map(),
     nextTicket: 1,
+    readState: createReadState(config.requestBase),
   }
   refreshPeers(state)
   return state

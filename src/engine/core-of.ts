@@ -1,0 +1,47 @@
+/**
+ * Makes the protocol core of a node from its spec and what its WAL recovered. Runs on the thread
+ * of the decide stage; pure.
+ */
+import { createBasicPaxos } from '../core/basic-paxos/core.ts'
+import { nodeId } from '../core/ids.ts'
+import { createXPaxos } from '../core/xpaxos/core.ts'
+import type { Recovery } from './data-dir.ts'
+import { type NodeSpec, clientIdBaseOf } from './node-spec.ts'
+
+export function xpaxosOf(spec: NodeSpec, { wal }: Recovery) {
+  const { tuning } = spec
+  return createXPaxos(
+    {
+      self: nodeId(spec.id),
+      members: spec.members,
+      heartbeatMs: tuning.heartbeatMs,
+      electionTimeoutMs: tuning.electionTimeoutMs,
+      windowBytes: tuning.windowBytes,
+      batchBytesMax: tuning.batchBytesMax,
+      batchEntriesMax: tuning.batchEntriesMax,
+      pipelineDepth: tuning.pipelineDepth,
+      seed: tuning.seed,
+      requestBase: clientIdBaseOf(spec),
+      leaseMs: tuning.leaseMs,
+      driftPerMille: tuning.driftPerMille,
+    },
+    { ...wal, firstRetained: wal.retainedFirst },
+  )
+}
+
+export function basicPaxosOf(spec: NodeSpec, { basic }: Recovery) {
+  const { tuning } = spec
+  return createBasicPaxos(
+    {
+      self: nodeId(spec.id),
+      members: spec.members,
+      proposers: tuning.proposers,
+      inflightInstancesMax: tuning.inflightInstancesMax,
+      retryMs: Math.max(1, Math.floor(tuning.heartbeatMs / 5)),
+      takeoverMs: tuning.electionTimeoutMs,
+      resendMsMin: 4 * tuning.electionTimeoutMs,
+      seed: tuning.seed,
+    },
+    basic!,
+  )
+}

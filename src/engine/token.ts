@@ -1,0 +1,35 @@
+/**
+ * Session tokens: what a client has seen, to be taken from node to node (R35). Plain data that may
+ * be stored and sent as JSON.
+ */
+import { ReplicaError } from '../base/errors.ts'
+
+export interface SessionToken {
+  readonly cluster: string
+  /** Grows when a disaster command rewrites history: indexes before it mean nothing after it. */
+  readonly epoch: number
+  /** Everything through this log index has been seen. */
+  readonly index: number
+}
+
+/** Of the running history: no disaster command exists yet. */
+const HISTORY_EPOCH = 0
+
+export const tokenOf = (cluster: string, index: number): SessionToken => ({
+  cluster,
+  epoch: HISTORY_EPOCH,
+  index,
+})
+
+/** @throws ReplicaError E_TOKEN when it is not of this cluster and history, or no token at all */
+export function checkToken({ cluster, epoch, index }: SessionToken, here: string): void {
+  const problem =
+    cluster !== here
+      ? `is of cluster ${String(cluster)}, this is ${here}`
+      : epoch !== HISTORY_EPOCH
+        ? `is of history ${String(epoch)}, this is ${String(HISTORY_EPOCH)}`
+        : !Number.isSafeInteger(index) || index < 0
+          ? `index ${String(index)} is no log index`
+          : null
+  if (problem !== null) throw new ReplicaError('E_TOKEN', `the token ${problem}`, { problem })
+}

@@ -1,0 +1,95 @@
+/** Reads and leases at the decide stage: cells in, cells out, and two clocks that disagree. */
+import { expect, test } from 'vitest'
+import type { Core, Effect, Input } from '../../src/core/engine.ts'
+import type { LogIndex } from '../../src/core/ids.ts'
+import { isLeaseValid, leaseLifeOf, leaseMemory, openLease } from '../../src/ring/lease.ts'
+import { createDecideStage } from '../../src/stages/decide-stage.ts'
+import * as reads from '../../src/stages/read-cells.ts'
+import { cellRing, cellsOf, logRing, order, port } from '../support/engine-cells.ts'
+
+type Answer = (input: Input<never>, effects: Effect<never>[]) => void
+
+function open(answer: Answer) {
+  const toApply = cellRing()
+  const asked = cellRing()
+  const clock = { now: 1_000, wall: 50_000 }
+  const words = openLease(leaseMemory())
+  const core = { step: answer, view: { chosen: 0, held: 0 } } as unknown as Core<never>
+  const stage = createDecideStage<never>({
+    ...{ core, codec: undefined as never, logRings: [logRing()], reads: asked },
+    ...{ submitted: cellRing(), received: cellRing(), fromWal: cellRing() },
+    ...{ fromApply: cellRing(), fromFanout: cellRing(), toApply: port(toApply) },
+    ...{ toWal: port(cellRing()), toFanout: port(cellRing()), toIngest: null },
+    ...{ answersAll: false, retainBytes: 0, appliesHere: true, nowMs: () => clock.now },
+    ...{ onEvent: () => undefined, onView: () => undefined },
+    lease: { words, wallMs: () => clock.wall },
+  })
+  const ask = (...values: number[]): void => {
+    order(port(asked), [reads.READ_ASKED, ...values])
+    stage.doWork()
+  }
+  return { stage, ask, clock, words, orders: () => cellsOf(toApply).map((c) => c.slice(0, 4)) }
+}
+
+const ready = (id: number, index: number, lease: boolean): Effect<never> => ({
+  ...{ kind: 'read-ready', id, index: index as LogIndex, lease },
+})
+
+test('a read reaches the core, and its index or reason the state machine', () => {
+  const inputs: Input<never>[] = []
+  const { ask, orders } = open((input, effects) => {
+    if (input.kind !== 'read-asked') return
+    inputs.push(input)
+    if (input.id === 1) effects.push(ready(1, 42, false))
+    else effects.push({ kind: 'read-refused', id: input.id, reason: 'late' })
+  })
+  ask(1, reads.READ_MODES.indexOf('linearizable'), 0)
+  ask(2, reads.READ_MODES.indexOf('stale'), 250)
+  expect(inputs).toEqual([
+    { kind: 'read-asked', id: 1, mode: 'linearizable', boundMs: 0 },
+    { kind: 'read-asked', id: 2, mode: 'stale', boundMs: 250 },
+  ])
+  expect(orders()).toEqual([
+    [reads.READ_AT, 1, 42, 0],
+    [reads.READ_REFUSED, 2, reads.codeOfFailure('late'), 0],
+  ])
+})
+
+test('a lease is shared with both clocks, and a read by lease names its life', () => {
+  const { ask, orders, words, stage, clock } = open((input, effects) => {
+    if (input.kind !== 'read-asked') return
+    if (input.id === 1) effects.push({ kind: 'lease', until: 1_500 })
+    effects.push(ready(input.id, 7, true))
+    if (input.id === 2) effects.push({ kind: 'lease', until: 0 })
+  })
+  stage.doWork() // the tick that takes both clocks
+  ask(1, 1, 0)
+  const life = leaseLifeOf(words)
+  expect(isLeaseValid(words, life, 1_499, 50_499)).toBe(true)
+  expect(isLeaseValid(words, life, 1_499, 50_500)).toBe(false)
+  clock.now += 1
+  ask(2, 1, 0)
+  expect(leaseLifeOf(words)).not.toBe(life)
+  ask(3, 1, 0) // none any more: whatever it names is not valid
+  const named = orders().map((words) => words[3]!)
+  expect(named.slice(0, 2)).toEqual([life, life])
+  expect(named[2]).not.toBe(0)
+  expect(isLeaseValid(words, named[2]!, 1_001, 50_001)).toBe(false)
+})
+
+test('clocks that part are told to the core before the tick, and only then', () => {
+  const kinds: string[] = []
+  const { stage, clock } = open((input) => kinds.push(input.kind))
+  const advance = (ms: number, wallMs: number): string => {
+    clock.now += ms
+    clock.wall += wallMs
+    kinds.length = 0
+    stage.doWork()
+    return kinds.join()
+  }
+  expect(advance(5, 5)).toBe('tick')
+  expect(advance(6, 5)).toBe('tick')
+  expect(advance(6, 3_000)).toBe('clock-jumped,tick') // it slept
+  expect(advance(5, 5)).toBe('tick')
+  expect(advance(5, -100)).toBe('clock-jumped,tick') // somebody set the clock
+})
