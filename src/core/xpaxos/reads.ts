@@ -132,7 +132,6 @@ function sendRound(state: State, round: ReadRound, effects: Effects): void {
 
 /** A voter tells what it has promised: from the ordered state, like every answer of its core. */
 export function onConfirm(state: State, from: NodeId, message: Confirm, effects: Effects): void {
-  if (!isVoter(state.self.role)) return
   const { ballot, round } = message
   const granted = message.lease === 1 ? grant(state, ballot) : 0
   send(effects, from, { kind: 'confirmed', ballot, round, promised: state.promised, granted })
