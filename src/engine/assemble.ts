@@ -7,10 +7,7 @@ import type { StateMachine } from '../base/state-machine.ts'
 import { basicPaxosCodec } from '../codec/basic-paxos-message.ts'
 import type { MessageCodec } from '../codec/message-codec.ts'
 import { xpaxosCodec } from '../codec/message.ts'
-import { createBasicPaxos } from '../core/basic-paxos/core.ts'
 import type { Core } from '../core/engine.ts'
-import { nodeId } from '../core/ids.ts'
-import { createXPaxos } from '../core/xpaxos/core.ts'
 import { createDelay } from '../net/delay.ts'
 import { type Inbox, type InboxMemory, openInbox } from '../net/inbox.ts'
 import type { LinkEvent, PeerLink } from '../net/link.ts'
@@ -29,6 +26,7 @@ import { createReceiveStage } from '../stages/receive-stage.ts'
 import type { Stage } from '../stages/stage.ts'
 import { createWalStage } from '../stages/wal-stage.ts'
 import type { Wal } from '../wal/wal.ts'
+import { basicPaxosOf, xpaxosOf } from './cores.ts'
 import { type Recovery, openNodeWal } from './data-dir.ts'
 import { type NodeSpec, clientIdBaseOf, isOwnClient } from './node-spec.ts'
 import { openStateMachine } from './state-machine-of.ts'
@@ -135,7 +133,7 @@ async function assembleInto(options: AssembleOptions, opened: Opened): Promise<A
     assert(recovery !== null, 'decide starts from what the WAL recovered')
     stages.push(timed(parts, 'decide', decideStage(parts, recovery)))
   }
-  if (has('apply') && !isLogger(spec)) {
+  if (has('apply')) {
     const machine = options.callerStateMachine ?? (await openStateMachine(spec.stateMachine))
     check = { machine, check: createApplyCheck(spec.engine === 'xpaxos') }
     stages.push(timed(parts, 'apply', applyStage(parts, machine, check.check)))
@@ -156,9 +154,6 @@ async function assembleInto(options: AssembleOptions, opened: Opened): Promise<A
     },
   }
 }
-
-const isLogger = (spec: NodeSpec): boolean =>
-  spec.members.find(({ id }) => id === spec.id)?.role === 'logger'
 
 const nowMs = (): number => performance.now()
 
@@ -296,43 +291,8 @@ function fanoutStage(
 
 function decideStage(parts: Parts, recovery: Recovery): Stage {
   if (parts.spec.engine === 'xpaxos')
-    return driveCore(parts, xpaxosOf(parts, recovery), xpaxosCodec)
-  return driveCore(parts, basicPaxosOf(parts, recovery), basicPaxosCodec)
-}
-
-function xpaxosOf({ spec }: Parts, { wal }: Recovery) {
-  const { tuning } = spec
-  return createXPaxos(
-    {
-      self: nodeId(spec.id),
-      members: spec.members,
-      heartbeatMs: tuning.heartbeatMs,
-      electionTimeoutMs: tuning.electionTimeoutMs,
-      windowBytes: tuning.windowBytes,
-      batchBytesMax: tuning.batchBytesMax,
-      batchEntriesMax: tuning.batchEntriesMax,
-      pipelineDepth: tuning.pipelineDepth,
-      seed: tuning.seed,
-    },
-    { ...wal, firstRetained: wal.retainedFirst },
-  )
-}
-
-function basicPaxosOf({ spec }: Parts, { basic }: Recovery) {
-  const { tuning } = spec
-  return createBasicPaxos(
-    {
-      self: nodeId(spec.id),
-      members: spec.members,
-      proposers: tuning.proposers,
-      inflightInstancesMax: tuning.inflightInstancesMax,
-      retryMs: Math.max(1, Math.floor(tuning.heartbeatMs / 5)),
-      takeoverMs: tuning.electionTimeoutMs,
-      resendMsMin: 4 * tuning.electionTimeoutMs,
-      seed: tuning.seed,
-    },
-    basic!,
-  )
+    return driveCore(parts, xpaxosOf(parts.spec, recovery), xpaxosCodec)
+  return driveCore(parts, basicPaxosOf(parts.spec, recovery), basicPaxosCodec)
 }
 
 function driveCore<Message>(
@@ -357,7 +317,6 @@ function driveCore<Message>(
     toIngest: outPort(openCellRing(memory.admissions), bellOf('ingest')),
     answersAll: spec.engine === 'basic-paxos',
     retainBytes: spec.tuning.retainBytes,
-    appliesHere: !isLogger(spec),
     nowMs,
     onEvent,
     onView: (roundTripUs) => publishView(view, core.view, roundTripUs),

@@ -16,7 +16,13 @@ import { type CallerLoop, startCallerLoop } from './caller-loop.ts'
 import { type Proposed, type Writer, createClientSide } from './client.ts'
 import { type NodeOptions, specOf } from './config.ts'
 import { startHost } from './host.ts'
-import { type NodeSpec, clientIdBaseOf } from './node-spec.ts'
+import { type NodeSpec, clientIdBaseOf, peerIdsOf } from './node-spec.ts'
+import {
+  type MembershipChange,
+  type MembershipStatus,
+  type Operator,
+  createOperator,
+} from './operator.ts'
 import { type Session, createSessionSide } from './session-client.ts'
 import {
   APPLIED_COUNTERS,
@@ -44,6 +50,8 @@ export interface NodeStatus {
   readonly acceptedBatches: number
   /** From heartbeats, smoothed; 0: not measured (Basic Paxos has none). */
   readonly roundTripUs: number
+  /** The newest in this node's log; null until it has told. */
+  readonly membership: MembershipStatus | null
 }
 
 export interface StageStatistics {
@@ -78,6 +86,18 @@ export interface ReplicaNode {
    * @throws ReplicaError E_NOT_LEADER, E_CONFIG_INVALID
    */
   resumeSession(id: number, nextSequence: number): Session
+  /**
+   * One step of the membership, asked of the leader. Resolves when it is chosen, and proven so: a
+   * removed node may be stopped then.
+   * @throws ReplicaError E_NOT_LEADER, E_CHANGE_REFUSED (nothing changed), E_LEADERSHIP_LOST (unknown)
+   */
+  changeMembership(change: MembershipChange): Promise<void>
+  /**
+   * Hands leadership to another member; meanwhile proposals are refused with E_TRANSFERRING.
+   * Resolves when the other has taken over.
+   * @throws ReplicaError E_NOT_LEADER, E_TRANSFER_FAILED
+   */
+  transfer(targetId: number): Promise<void>
   status(): NodeStatus
   statistics(): NodeStatistics
   /** Ends the node in order. The report is what its state machine ended with. */
@@ -118,7 +138,7 @@ export async function openNode(
   const isObject = spec.stateMachine.kind === 'caller'
   const threads = threadMapOf(spec.layout, { tcp: true, applyInCaller: isObject })
   const memory = createNodeMemory({
-    peers: spec.members.filter(({ id }) => id !== spec.id).map(({ id }) => id),
+    peers: peerIdsOf(spec),
     threads,
     ringSizeBytes: spec.tuning.ringSizeBytes,
     callerBell: callerLoop.bell,
@@ -140,7 +160,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
   const parts = { ...given, onEvent: safely(given.onEvent) }
   const { spec, memory, threads, callerLoop, onEvent } = parts
   const { id, tuning } = spec
-  const ingest = openIngest(parts)
+  const { ingest, operator } = openIngest(parts)
   const client = createClientSide(ingest, {
     replies: openCellRing(memory.replies),
     replyBytes: openLogRing(memory.replyBytes),
@@ -152,6 +172,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
   const sessions = createSessionSide(ingest, client, spec.engine)
   const onFailure = (error: ReplicaError): void => {
     client.fail(error)
+    operator.fail(error)
     onEvent({ kind: 'failed', node: id, error })
   }
   const work = (): number => ingest.doWork() + client.doWork()
@@ -179,6 +200,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
   })
   const end = async (stop: () => Promise<ApplyReport | null>): Promise<ApplyReport | null> => {
     client.fail(closedError())
+    operator.fail(closedError())
     try {
       return await stop()
     } finally {
@@ -197,7 +219,9 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     writer: () => client.writer(),
     openSession: () => sessions.open(),
     resumeSession: (session, nextSequence) => sessions.resume(session, nextSequence),
-    status: statusOf(id, memory),
+    changeMembership: (change) => operator.change(change),
+    transfer: (targetId) => operator.transfer(targetId),
+    status: statusOf(id, memory, operator),
     statistics: () => statisticsOf(memory),
     close: () => (ended ??= end(() => host.close())),
     kill: async () => void (await (ended ??= end(() => host.kill().then(() => null)))),
@@ -205,10 +229,17 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
   }
 }
 
-function openIngest({ spec, memory, threads, onEvent }: OpenParts): Ingest {
+function openIngest({ spec, memory, threads, onEvent }: OpenParts) {
   const { tuning, id, engine } = spec
   const decideBell = threads.decide === 'caller' ? null : openBell(memory.bells[threads.decide]!)
-  return createIngest(
+  const toDecide = outPort(openCellRing(memory.submitted), decideBell)
+  const view = openCounters(VIEW_COUNTERS, memory.view)
+  const operator = createOperator({
+    toDecide,
+    isAvailable: engine === 'xpaxos',
+    leader: () => countersOf(view).leader,
+  })
+  const ingest = createIngest(
     {
       batchBytesMax: tuning.batchBytesMax,
       batchEntriesMax: tuning.batchEntriesMax,
@@ -219,11 +250,13 @@ function openIngest({ spec, memory, threads, onEvent }: OpenParts): Ingest {
     {
       log: openLogRing(memory.ingestLog),
       events: openCellRing(memory.admissions),
-      toDecide: outPort(openCellRing(memory.submitted), decideBell),
+      toDecide,
       nowMs: () => performance.now(),
       onLead: (leads) => onEvent({ kind: 'leads', node: id, leads }),
+      onOther: (cells, base, place) => operator.onCell(cells, base, place),
     },
   )
+  return { ingest, operator }
 }
 
 /** A listener that throws is its owner's bug: it is reported as uncaught, and stops no stage. */
@@ -242,13 +275,14 @@ const safely =
 const closedError = (): ReplicaError =>
   new ReplicaError('E_CLOSED', 'the node is closed', { what: 'node' })
 
-function statusOf(id: number, memory: NodeMemory): () => NodeStatus {
+function statusOf(id: number, memory: NodeMemory, operator: Operator): () => NodeStatus {
   const view = openCounters(VIEW_COUNTERS, memory.view)
   const applied = openCounters(APPLIED_COUNTERS, memory.applied)
   return () => {
     const { role, ...rest } = countersOf(view)
     const { applied: through } = countersOf(applied)
-    return { id, ...rest, role: ROLE_CODES[role] ?? 'follower', applied: through }
+    const { membership } = operator
+    return { id, ...rest, role: ROLE_CODES[role] ?? 'follower', applied: through, membership }
   }
 }
 

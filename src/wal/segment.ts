@@ -151,7 +151,7 @@ export function writeConfig(
 export function readConfig(storage: Storage, file: StorageFile, number: number): ConfigMark | null {
   const words = readWords(storage, file, CONFIG_OFFSET, CONFIG_SIZE_BYTES, CONFIG_CRC)
   if (words?.[0] !== CONFIG_MAGIC || words[1] !== number) return null
-  const bytes = new Uint8Array(words.buffer, CONFIG_BYTES_AT, words[3]!)
+  const bytes = new Uint8Array(words.buffer, CONFIG_BYTES_AT, words[3])
   return { index: words[2]! as LogIndex, bytes }
 }
 

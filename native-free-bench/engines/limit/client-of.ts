@@ -165,13 +165,22 @@ export function showProgress(view: ViewCounters, progress: Progress): void {
   set(view, 'acceptedBatches', progress.acceptedBatches)
 }
 
+/** What the limit has no protocol for. */
+export const NOT_OPERATED = {
+  changeMembership: () => Promise.reject(notOperated()),
+  transfer: () => Promise.reject(notOperated()),
+} as const
+
+const notOperated = (): ReplicaError =>
+  new ReplicaError('E_NOT_AVAILABLE', 'the limit has no protocol', { feature: 'membership' })
+
 export function statusOf(id: number, memory: NodeMemory): () => NodeStatus {
   const view = openCounters(VIEW_COUNTERS, memory.view)
   const applied = openCounters(APPLIED_COUNTERS, memory.applied)
   return () => {
     const { role, ...rest } = countersOf(view)
     const { applied: through } = countersOf(applied)
-    return { id, ...rest, role: ROLE_CODES[role] ?? 'follower', applied: through }
+    return { id, ...rest, role: ROLE_CODES[role] ?? 'follower', applied: through, membership: null }
   }
 }
 

@@ -36,6 +36,7 @@ import {
   openView,
   showProgress,
   statisticsOf,
+  NOT_OPERATED,
   statusOf,
 } from './client-of.ts'
 import { refuseEmulation, settled } from './limit-cluster.ts'
@@ -114,6 +115,7 @@ export async function openLimitNode(
     propose: (payload, proposeOptions) => client.client.propose(payload, proposeOptions),
     writer: () => client.client.writer(),
     ...WITHOUT_SESSIONS,
+    ...NOT_OPERATED,
     status: statusOf(id, memory),
     statistics: () => statisticsOf(memory),
     close: () => (closing ??= close()),
@@ -138,6 +140,7 @@ function wiringOf(
   const spec = specOf({
     ...options,
     engine: 'xpaxos',
+    maxNodes: members.length,
     clusterId: `${clusterId}.limit`, // its folders are no xpaxos node's
     transport: { kind: 'tcp', host, port, peers },
   })

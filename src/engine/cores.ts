@@ -1,0 +1,48 @@
+/** Makes the protocol core of a node from its spec and what its disk held. Decide's thread. */
+import { createBasicPaxos } from '../core/basic-paxos/core.ts'
+import type { Member } from '../core/engine.ts'
+import { nodeId } from '../core/ids.ts'
+import { createXPaxos } from '../core/xpaxos/core.ts'
+import type { Recovery } from './data-dir.ts'
+import type { NodeSpec } from './node-spec.ts'
+
+export function xpaxosOf(spec: NodeSpec, { wal, configs }: Recovery) {
+  const { tuning } = spec
+  return createXPaxos(
+    {
+      self: nodeId(spec.id),
+      members: firstMembers(spec),
+      ...(spec.quorums && { quorums: spec.quorums }),
+      heartbeatMs: tuning.heartbeatMs,
+      electionTimeoutMs: tuning.electionTimeoutMs,
+      windowBytes: tuning.windowBytes,
+      batchBytesMax: tuning.batchBytesMax,
+      batchEntriesMax: tuning.batchEntriesMax,
+      pipelineDepth: tuning.pipelineDepth,
+      seed: tuning.seed,
+    },
+    { ...wal, firstRetained: wal.retainedFirst, configs },
+  )
+}
+
+/** A node that joins a running cluster starts alone, as a learner: the log tells it the rest. */
+function firstMembers({ id, members, joins }: NodeSpec): readonly Member[] {
+  return joins ? [{ id: nodeId(id), role: 'learner', weight: 0 }] : members
+}
+
+export function basicPaxosOf(spec: NodeSpec, { basic }: Recovery) {
+  const { tuning } = spec
+  return createBasicPaxos(
+    {
+      self: nodeId(spec.id),
+      members: spec.members,
+      proposers: tuning.proposers,
+      inflightInstancesMax: tuning.inflightInstancesMax,
+      retryMs: Math.max(1, Math.floor(tuning.heartbeatMs / 5)),
+      takeoverMs: tuning.electionTimeoutMs,
+      resendMsMin: 4 * tuning.electionTimeoutMs,
+      seed: tuning.seed,
+    },
+    basic!,
+  )
+}
