@@ -7,11 +7,11 @@
  * failed with outcome `not-proposed` changed nothing.
  */
 import { ReplicaError } from '../base/errors.ts'
+import { decodeMembership } from '../codec/membership.ts'
 import type { ChangeOutcome, MemberRole, TransferOutcome } from '../core/engine.ts'
 import { type Change, type Membership, changed } from '../core/membership.ts'
 import type { NodeId } from '../core/ids.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
-import { membershipOfBytes } from '../stages/config-frame.ts'
 import * as about from '../stages/membership-cells.ts'
 import { type OutPort, claim, flush } from '../stages/port.ts'
 import { notLeader } from './client.ts'
@@ -117,7 +117,9 @@ export function createOperator(wiring: {
     const id = words[base + 1]!
     const code = words[base + 2]!
     if (kind === about.MEMBERSHIP) {
-      newest = { index: id, membership: membershipOfBytes(about.readMembership(cells, place)) }
+      // Of this node's own core; who has only just joined has none yet that could stand alone.
+      const bytes = about.readMembership(cells, place)
+      newest = { index: id, membership: decodeMembership(bytes, () => null) }
       return about.groupCellsOf(words, base)
     }
     const leader = wiring.leader()
