@@ -1,6 +1,6 @@
 /**
- * A membership <-> bytes: the one entry of a frame of kind `config`, and what a segment's head keeps
- * of a log that was trimmed. Ruler:
+ * A membership <-> bytes: the one entry of a frame of kind `config`, and what a segment's head
+ * keeps of a log that was trimmed. Ruler:
  *
  *     0    1      2        3       4        6      8                             8 + 8 x count
  *     +----+------+--------+-------+--------+------+----------------------------+-------- ...

@@ -1,6 +1,6 @@
 /**
  * Frames of the protocol's own in a log ring: config batches and empty ones. Who makes them
- * (ingest), who checks them once (receive) and who reads what they say (decide, recovery) meet here.
+ * (ingest), who checks them once (receive), who reads what they say (decide, recovery) meet here.
  * Any thread that owns its end of the ring.
  */
 import { type FrameHeader, FRAME_HEADER_SIZE_BYTES, FRAME_KIND } from '../codec/frame.ts'

@@ -63,7 +63,7 @@ export function takeFrame({ rings }: Holds, frame: FrameRef): FrameRef {
   return frame
 }
 
-/** The frame of a FRAME cell; what a config frame says is read from its ring, here and only here. */
+/** The frame of a FRAME cell; what a config frame says is read from its ring, here only. */
 export function takeFrameCell(holds: Holds, words: Float64Array, base: number): FrameRef {
   const frame = readFrameCell(words, base)
   if (words[base + AT_FRAME_KIND] !== FRAME_KIND.config) return takeFrame(holds, frame)

@@ -151,7 +151,7 @@ test('a leader that is removed hands over, and says that it is removed', async (
   }
 })
 
-test('a learner is fed by a learner that is fed by a follower, also when that one dies', async () => {
+test('a learner is fed by a learner that a follower feeds, also when that one dies', async () => {
   const { lists, make } = listMachines()
   const members = [
     { id: 1, weight: 9 },

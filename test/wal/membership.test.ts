@@ -101,7 +101,7 @@ test('a config batch that is cut is forgotten, one of a finished accept-sync cou
   expect(open(storage).recovered.configs).toEqual([{ index: 4, bytes: other }])
 })
 
-test('trimming loses no membership at whatever step of it, or of a roll-over, the power goes', () => {
+test('trimming loses no membership, at whatever step of it or of a roll-over power goes', () => {
   for (let fuse = 1; fuse < 60; fuse++) {
     for (const kept of [0, 0.4, 0.999]) {
       const { storage, wal } = open(createMemoryStorage())
