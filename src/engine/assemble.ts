@@ -28,7 +28,7 @@ import { createWalStage } from '../stages/wal-stage.ts'
 import type { Wal } from '../wal/wal.ts'
 import { basicPaxosOf, xpaxosOf } from './cores.ts'
 import { type Recovery, openNodeWal } from './data-dir.ts'
-import { type NodeSpec, clientIdBaseOf, isOwnClient } from './node-spec.ts'
+import { type NodeSpec, type PeerAddress, clientIdBaseOf, isOwnClient } from './node-spec.ts'
 import { openStateMachine } from './state-machine-of.ts'
 import {
   APPLIED_COUNTERS,
@@ -84,6 +84,8 @@ export interface Assembled {
   readonly stages: readonly Stage[]
   readonly recovery: Recovery | null
   readonly address: { readonly host: string; readonly port: number } | null
+  /** Where a peer is that came later; for the thread of the sockets. */
+  readonly addPeer: (peer: PeerAddress) => void
   /** Null on threads without an apply stage. */
   readonly applyReport: () => ApplyReport | null
   readonly close: () => Promise<void>
@@ -143,6 +145,7 @@ async function assembleInto(options: AssembleOptions, opened: Opened): Promise<A
     stages,
     recovery,
     address: opened.hub?.address ?? null,
+    addPeer: (peer) => void opened.hub?.setAddress(peer),
     applyReport: () => (check === null ? null : reportOf(check.machine, check.check)),
     close: async () => {
       for (const stage of stages) stage.close()

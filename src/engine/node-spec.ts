@@ -39,17 +39,19 @@ export type StateMachineSpec =
   /** An object of the caller, which stays on the caller's thread. */
   | { readonly kind: 'caller' }
 
+export interface PeerAddress {
+  readonly id: number
+  readonly host: string
+  readonly port: number
+}
+
 export type TransportSpec =
   | { readonly kind: 'memory' }
   | {
       readonly kind: 'tcp'
       readonly host: string
       readonly port: number
-      readonly peers: readonly {
-        readonly id: number
-        readonly host: string
-        readonly port: number
-      }[]
+      readonly peers: readonly PeerAddress[]
     }
 
 export interface NodeSpec {

@@ -16,7 +16,7 @@ import { type CallerLoop, startCallerLoop } from './caller-loop.ts'
 import { type Proposed, type Writer, createClientSide } from './client.ts'
 import { type NodeOptions, specOf } from './config.ts'
 import { startHost } from './host.ts'
-import { type NodeSpec, clientIdBaseOf, peerIdsOf } from './node-spec.ts'
+import { type NodeSpec, type PeerAddress, clientIdBaseOf, peerIdsOf } from './node-spec.ts'
 import {
   type MembershipChange,
   type MembershipStatus,
@@ -98,6 +98,12 @@ export interface ReplicaNode {
    * @throws ReplicaError E_NOT_LEADER, E_TRANSFER_FAILED
    */
   transfer(targetId: number): Promise<void>
+  /**
+   * Where a node is that came after this one was opened: the lower id dials the higher one. Its id
+   * is one that this node has memory for (`maxNodes`).
+   * @throws ReplicaError E_CONFIG_INVALID
+   */
+  addPeer(peer: PeerAddress): void
   status(): NodeStatus
   statistics(): NodeStatistics
   /** Ends the node in order. The report is what its state machine ended with. */
@@ -221,6 +227,10 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     resumeSession: (session, nextSequence) => sessions.resume(session, nextSequence),
     changeMembership: (change) => operator.change(change),
     transfer: (targetId) => operator.transfer(targetId),
+    addPeer(peer) {
+      checkPeer(spec, peer)
+      host.addPeer(peer)
+    },
     status: statusOf(id, memory, operator),
     statistics: () => statisticsOf(memory),
     close: () => (ended ??= end(() => host.close())),
@@ -271,6 +281,15 @@ const safely =
       })
     }
   }
+
+function checkPeer(spec: NodeSpec, { id, port }: PeerAddress): void {
+  const problems: string[] = []
+  if (spec.transport.kind !== 'tcp') problems.push('addPeer: memory links need no address')
+  if (!peerIdsOf(spec).includes(id)) problems.push(`addPeer: id=${id}: beyond maxNodes`)
+  if (!(port > 0 && port < 65_536)) problems.push(`addPeer: port=${port}: want 1 to 65535`)
+  if (problems.length === 0) return
+  throw new ReplicaError('E_CONFIG_INVALID', problems.join('; '), { problems })
+}
 
 const closedError = (): ReplicaError =>
   new ReplicaError('E_CLOSED', 'the node is closed', { what: 'node' })

@@ -169,6 +169,9 @@ export function showProgress(view: ViewCounters, progress: Progress): void {
 export const NOT_OPERATED = {
   changeMembership: () => Promise.reject(notOperated()),
   transfer: () => Promise.reject(notOperated()),
+  addPeer: () => {
+    throw notOperated()
+  },
 } as const
 
 const notOperated = (): ReplicaError =>
