@@ -203,8 +203,8 @@ function membersOf({ id, members, quorums }: SpecInput, problems: string[]): Mem
   const ids = new Set(members.map((member) => member.id))
   if (ids.size !== members.length) problems.push('members: every id once')
   if (!ids.has(id)) problems.push(`id=${id}: is not one of the members`)
-  if (members.length > 9) problems.push(`members: ${members.length} of at most 9`)
   const first = members.filter((member) => member.join !== true)
+  if (first.length > 9) problems.push(`members: ${first.length} of at most 9`)
   const made = first.map((member): Member => {
     const { id: memberId, role = 'voter', weight = 5, forced = false, source } = member
     if (!isIntegerIn(memberId, 1, 65_535)) problems.push(`member id ${memberId}: want 1 to 65535`)
