@@ -89,7 +89,8 @@ export interface ReplicaNode {
   /**
    * One step of the membership, asked of the leader. Resolves when it is chosen, and proven so: a
    * removed node may be stopped then.
-   * @throws ReplicaError E_NOT_LEADER, E_CHANGE_REFUSED: nothing changed; E_LEADERSHIP_LOST: unknown
+   * @throws ReplicaError E_NOT_LEADER; E_CHANGE_REFUSED: nothing changed; E_LEADERSHIP_LOST:
+   *   unknown
    */
   changeMembership(change: MembershipChange): Promise<void>
   /**

@@ -7,8 +7,8 @@
  * (R12); only its commit cuts the log.
  *
  * Entries of ballot 0 are learned, hence chosen: they raise the floor themselves (R31). A
- * transaction of ballot 0 is how a voter turns learner. Config batches are kept as bytes, the newest one at or
- * below the floor and all above it, so that trimming never loses the membership (R40).
+ * transaction of ballot 0 is how a voter turns learner. Config batches are kept as bytes, the
+ * newest at or below the floor and all above it, so that trimming never loses the membership (R40).
  *
  * Basic Paxos records (instance-*) change nothing here: whoever opens the WAL folds his own.
  */

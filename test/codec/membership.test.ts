@@ -13,7 +13,7 @@ import {
   membershipOf,
   membershipProblem,
 } from '../../src/core/membership.ts'
-import { randomOf } from '../support/memory-storage.ts'
+import { randomOf } from '../../src/sim/memory-storage.ts'
 
 const decode = (bytes: Uint8Array): Membership => decodeMembership(bytes, membershipProblem)
 

@@ -5,7 +5,7 @@ import { type Ballot, type LogIndex, type Lsn, ballotOf, nodeId } from '../../sr
 import type { WalRecord } from '../../src/core/records.ts'
 import { type Recovered, openWal } from '../../src/wal/open.ts'
 import { type Wal, append, flush, retainedFirst, trim } from '../../src/wal/wal.ts'
-import { type MemoryStorage, createMemoryStorage, diskError } from '../support/memory-storage.ts'
+import { type MemoryStorage, createMemoryStorage, diskError } from '../../src/sim/memory-storage.ts'
 import { configFrameOf, frameOf, pack } from '../support/wal-records.ts'
 import { DIR, IDENTITY } from '../support/wal-run.ts'
 
