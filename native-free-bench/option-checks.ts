@@ -30,13 +30,14 @@ function checkRoles({ nodes, roles }: LoadConfig, problems: string[]): void {
     problems.push(`--roles: want one role for each node (--nodes ${nodes}), not ${roles.length}`)
   if (roles[0] !== 'leader') problems.push('--roles: the first node is the leader')
   if (roles.slice(1).includes('leader')) problems.push('--roles: only the first node is leader')
-  if (!roles.some((role) => role !== 'logger'))
+  const voters = roles.filter((role) => role !== 'learner')
+  if (!voters.some((role) => role !== 'logger'))
     problems.push('--roles: want at least one voter that keeps data (leader or follower)')
   const loggers = roles.filter((role) => role === 'logger').length
-  const loggersMax = Math.floor(roles.length / 2)
+  const loggersMax = Math.floor(voters.length / 2)
   if (loggers > loggersMax)
     problems.push(
-      `--roles: at most ${loggersMax} loggers of ${roles.length} nodes: never a quorum alone`,
+      `--roles: at most ${loggersMax} loggers of ${voters.length} nodes: never a quorum alone`,
     )
 }
 
@@ -56,8 +57,9 @@ export function checkKills(engine: EngineName, load: LoadConfig, problems: strin
   if (load.killLeaderAfter === null) return
   if (engine === 'basic-paxos' || engine === 'limit')
     problems.push(`--kill-leader-after: ${engine} elects no leader`)
-  const heirs = load.roles.slice(1).filter((role) => role !== 'logger').length
-  if (load.nodes < 3 || heirs === 0)
+  const heirs = load.roles.slice(1).filter((role) => role === 'follower').length
+  const voters = load.roles.filter((role) => role !== 'learner').length
+  if (voters < 3 || heirs === 0)
     problems.push('--kill-leader-after: want --nodes 3 or more, and a follower that can lead')
 }
 

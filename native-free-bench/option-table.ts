@@ -8,7 +8,19 @@ import { APIS, DURABILITIES, ENGINES, LAYOUTS, ROLES, STATE_MACHINES, TRANSPORTS
 export const COMMANDS = ['bench', 'compare', 'suite'] as const
 export type CommandName = (typeof COMMANDS)[number]
 
-export type Kind = 'integer' | 'number' | 'choice' | 'list' | 'text' | 'flag' | 'inflight' | 'kill'
+export type Kind =
+  | 'integer'
+  | 'number'
+  | 'choice'
+  | 'list'
+  | 'text'
+  | 'flag'
+  | 'inflight'
+  | 'kill'
+  | 'weights'
+  | 'nodes'
+  | 'sources'
+  | 'quorums'
 
 export interface Option {
   readonly kind: Kind
@@ -61,8 +73,12 @@ export const OPTIONS = {
     kind: 'list',
     choices: ROLES,
     commands: LOADS,
-    why: 'by node: leader first, then followers',
+    why: 'by node: leader first, then followers, loggers, learners',
   },
+  weights: { kind: 'weights', commands: LOADS, why: 'election preference by node' },
+  forced: { kind: 'nodes', commands: LOADS, why: 'nothing is acknowledged without them' },
+  sources: { kind: 'sources', commands: LOADS, why: 'who feeds a learner, if not the leader' },
+  quorums: { kind: 'quorums', commands: LOADS, why: 'sizes of prepare and accept quorum' },
   transport: {
     kind: 'choice',
     choices: TRANSPORTS,
@@ -281,8 +297,6 @@ export const OPTIONS = {
     why: 'the folder that gets <date>-<commit>/',
   },
   adaptive: { kind: 'flag', isMissing: true, commands: LOADS, why: 'batch and depth by load' },
-  weights: { kind: 'text', isMissing: true, commands: LOADS, why: 'election preference by node' },
-  forced: { kind: 'text', isMissing: true, commands: LOADS, why: 'in every accept quorum' },
   slowDisk: { kind: 'text', isMissing: true, commands: LOADS, why: 'ID:FACTOR' },
   ladder: { kind: 'flag', isMissing: true, commands: COMPARE, why: 'one change a rung' },
 } as const satisfies Readonly<Record<string, Option>>
@@ -320,6 +334,14 @@ export function rangeOf({ kind, min, max, unit, choices }: Option): string {
       return `an integer in [${min!}, ${max!}]${units}, or best`
     case 'kill':
       return 'ID@S: a node number and seconds, like 2@3'
+    case 'weights':
+      return 'a list of 0 to 9 by node, like 9,5,5'
+    case 'nodes':
+      return 'a list of nodes, like n2,n3'
+    case 'sources':
+      return 'a list of LEARNER=SOURCE, like n4=n2,n5=n4'
+    case 'quorums':
+      return 'PREPARE,ACCEPT: two sizes, like 2,2'
     case 'text':
       return 'a value'
     case 'flag':

@@ -4,6 +4,8 @@
  * one line that names the flag and what it wants. Pure: reads no file and no clock.
  */
 import { checkEngine, checkKills, checkLoad, checkSizes, ONLY_BASIC } from './option-checks.ts'
+import { checkMembers, checkMembersOf } from './option-members.ts'
+import { nodesOf, quorumsOf, sourcesOf, weightsOf } from './option-members.ts'
 import {
   type CommandName,
   flagOf,
@@ -24,6 +26,7 @@ import {
   type PublicBenchConfig,
   type PublicCompareConfig,
   type RoleName,
+  type SourceOf,
   STATE_MACHINES,
 } from './types.ts'
 
@@ -49,6 +52,8 @@ export function parseBench(raw: Raw): Parsed<BenchConfig> {
   const config = benchConfigOf(engine, load, given, dataDirOf(values))
   const relations: string[] = []
   checkLoad(load, relations)
+  checkMembers(load, relations)
+  checkMembersOf(engine, load, relations)
   checkEngine(engine, load, given, engineConfigOf(engine, NOTHING_GIVEN), relations)
   checkSizes(config, relations)
   return outcomeOf(config, problems, relations, refused)
@@ -65,7 +70,9 @@ export function parseCompare(
   const relations: string[] = []
   if (new Set(engines).size < engines.length) relations.push('--engines: each engine once')
   checkLoad(load, relations)
+  checkMembers(load, relations)
   for (const row of rowsOf(config)) {
+    checkMembersOf(row.engine, load, relations)
     checkKills(row.engine, load, relations)
     checkSizes(row, relations)
   }
@@ -154,6 +161,10 @@ function loadPartOf(config: LoadConfig): LoadConfig {
 const LOAD_KEYS = [
   'nodes',
   'roles',
+  'weights',
+  'forced',
+  'sources',
+  'quorums',
   'transport',
   'durability',
   'payload',
@@ -182,6 +193,8 @@ function loadOf(values: Values): LoadConfig {
     ...(values as unknown as LoadConfig),
     roles: roles === null ? defaultRoles(Number(nodes)) : (listOf(roles) as RoleName[]),
     inflight: rate === null ? (inflight as number | 'best') : null,
+    forced: (values['forced'] as number[] | null) ?? [],
+    sources: (values['sources'] as SourceOf[] | null) ?? [],
   })
 }
 
@@ -279,6 +292,14 @@ function parseValue(option: Option, source: unknown): unknown {
       return source === 'best' ? source : numberOf(option, source)
     case 'kill':
       return killOf(source)
+    case 'weights':
+      return weightsOf(source)
+    case 'nodes':
+      return nodesOf(source)
+    case 'sources':
+      return sourcesOf(source)
+    case 'quorums':
+      return quorumsOf(source)
     case 'text':
       return typeof source === 'string' && source !== '' ? source : undefined
     case 'flag':

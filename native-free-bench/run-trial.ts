@@ -188,6 +188,7 @@ async function judge(trial: Trial, endMs: number): Promise<TrialResult> {
     entries,
     chosen,
     basicPaxos: config.engine === 'basic-paxos',
+    acceptQuorum: config.quorums?.accept ?? null,
     failures: [...new Set([...failures, ...engine.failures])],
   })
   return trialResultOf(trial, { endMs, looks, ends, safety, entries })

@@ -4,7 +4,7 @@
  * refuses one that differs from the other. Units end the names; `null` is "does not apply", not 0.
  */
 export const ENGINES = ['xpaxos', 'multi-paxos', 'basic-paxos', 'limit'] as const
-export const ROLES = ['leader', 'follower', 'logger'] as const
+export const ROLES = ['leader', 'follower', 'logger', 'learner'] as const
 export const TRANSPORTS = ['memory', 'tcp'] as const
 export const DURABILITIES = ['fsync', 'os', 'none'] as const
 export const APIS = ['writer', 'propose'] as const
@@ -25,11 +25,30 @@ export interface KillNode {
   readonly atS: number
 }
 
+/** Who feeds a learner its log; both 1-based. */
+export interface SourceOf {
+  readonly node: number
+  readonly source: number
+}
+
+export interface QuorumSizes {
+  readonly prepare: number
+  readonly accept: number
+}
+
 /** What every engine of a comparison shares: the load and the cluster. */
 export interface LoadConfig {
   readonly nodes: number
   /** By node; the first is the leader. */
   readonly roles: readonly RoleName[]
+  /** Election preference by node; null: the leader's is the highest. */
+  readonly weights: readonly number[] | null
+  /** Nodes without which nothing is acknowledged while they live. */
+  readonly forced: readonly number[]
+  /** Learners that the leader does not feed. */
+  readonly sources: readonly SourceOf[]
+  /** null: majorities. */
+  readonly quorums: QuorumSizes | null
   readonly transport: Transport
   readonly durability: Durability
   /** Bytes an entry. */

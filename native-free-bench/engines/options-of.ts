@@ -1,6 +1,8 @@
 /** From a benchmark's configuration to the options of the engines it opens. Pure. */
 import type { CommonOptions, MemberOptions } from '../../src/engine/config.ts'
-import type { BenchConfig } from '../types.ts'
+import type { Member } from '../../src/core/engine.ts'
+import { nodeId } from '../../src/core/ids.ts'
+import type { BenchConfig, LoadConfig, RoleName } from '../types.ts'
 
 const RETAIN_BYTES = 64 * 2 ** 20
 /** Small segments: a trial must not begin with minutes' worth of zero-filling. */
@@ -9,13 +11,37 @@ const ONE_THREAD_INFLIGHT_MAX = 16
 const LEADER_WEIGHT = 9
 const UNCOMMITTED_BYTES_MIN = 2 ** 24
 
-export function membersOf(config: BenchConfig): MemberOptions[] {
-  return config.roles.map((role, place) => ({
-    id: place + 1,
-    role: role === 'logger' ? 'logger' : 'voter',
-    weight: role === 'leader' ? LEADER_WEIGHT : 5,
-  }))
+const ENGINE_ROLES = {
+  leader: 'voter',
+  follower: 'voter',
+  logger: 'logger',
+  learner: 'learner',
+} as const satisfies Record<RoleName, Member['role']>
+
+export function membersOf(config: LoadConfig): MemberOptions[] {
+  const { roles, weights, forced, sources } = config
+  return roles.map((role, place) => {
+    const id = place + 1
+    const { source } = sources.find(({ node }) => node === id) ?? {}
+    return {
+      id,
+      role: ENGINE_ROLES[role],
+      weight: weights?.[place] ?? (role === 'leader' ? LEADER_WEIGHT : 5),
+      forced: forced.includes(id),
+      ...(source !== undefined && { source }),
+    }
+  })
 }
+
+/** The same as the core has them, for the rules that it checks. */
+export const firstMembersOf = (config: LoadConfig): Member[] =>
+  membersOf(config).map(({ id, role = 'voter', weight = 0, forced, source }) => ({
+    id: nodeId(id),
+    role,
+    weight,
+    ...(forced === true && { forced: 'armed' as const }),
+    ...(source !== undefined && { source: nodeId(source) }),
+  }))
 
 export function engineOptions(config: BenchConfig): CommonOptions {
   const { batchMaxBytes, batchMaxEntries, windowMaxBytes } = config
@@ -25,6 +51,8 @@ export function engineOptions(config: BenchConfig): CommonOptions {
     durability: config.durability,
     engine: config.engine === 'basic-paxos' ? 'basic-paxos' : 'xpaxos',
     layout: layoutOf(config),
+    maxNodes: config.nodes,
+    ...(config.quorums && { quorums: config.quorums }),
     tuning: {
       batchBytesMax: Math.max(4_096, batchMaxBytes),
       batchEntriesMax: batchMaxEntries === 0 ? Number.MAX_SAFE_INTEGER : batchMaxEntries,

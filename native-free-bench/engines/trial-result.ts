@@ -136,11 +136,12 @@ const useOf = (userUs: number, systemUs: number, durationS: number): CpuUse => (
 
 function nodeResultOf(trial: Trial, end: TrialEnd, id: number, durationS: number): NodeResult {
   const look = end.looks.get(id) ?? trial.after.get(id) ?? trial.before.get(id)
+  const role = trial.config.roles[id - 1]!
   const { report } = end.ends.find((one) => one.id === id)!
   const syncs = stageDifference(trial, id, 'wal')?.syncs ?? 0
   return {
     id,
-    role: trial.config.roles[id - 1]!,
+    role,
     applied: look?.status.applied ?? 0,
     chosen: look?.status.chosen ?? 0,
     durable: look?.status.durable ?? 0,
@@ -148,7 +149,7 @@ function nodeResultOf(trial: Trial, end: TrialEnd, id: number, durationS: number
     syncs,
     cpu: nodeCpu(trial, id, durationS),
     rssBytesMax: look?.rssBytes ?? 0,
-    stateHash: report?.stateHash ?? null,
+    stateHash: role === 'logger' ? null : (report?.stateHash ?? null),
   }
 }
 

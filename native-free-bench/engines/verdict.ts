@@ -5,7 +5,7 @@
  * Checked: per client, every acknowledged entry was applied by every living data node, once, in
  * order, and the bytes fold to the client's own checksum; equal state hashes; after the run the
  * retained logs, read again from disk, agree frame by frame, and the highest acknowledged index is
- * on a quorum.
+ * on a quorum of the voters; a learner's disk counts for nothing, but must not differ.
  */
 import type { ApplyReport } from '../../src/engine/assemble.ts'
 import { inspectWal, scanLog } from '../../src/wal/inspect.ts'
@@ -32,6 +32,8 @@ export interface VerdictInput {
   /** Highest index that every living node knew to be chosen at the end. */
   readonly chosen: number
   readonly basicPaxos: boolean
+  /** Voters that must have what is acknowledged; null: most of them. */
+  readonly acceptQuorum: number | null
   readonly failures: readonly string[]
 }
 
@@ -93,13 +95,13 @@ function checkClient(
 }
 
 /** Reads every retained log again and compares it with the others'. */
-function checkLogs({ nodes, chosen }: VerdictInput, problems: string[]): void {
+function checkLogs({ nodes, chosen, acceptQuorum }: VerdictInput, problems: string[]): void {
   const onDisk = nodes.filter(({ dataDir }) => dataDir !== null)
   if (onDisk.length === 0) return
   const storage = openStorage()
   const chains = new Map<number, number>()
   let holders = 0
-  for (const { id, dataDir } of onDisk) {
+  for (const { id, dataDir, role } of onDisk) {
     let last = 0
     let differs = 0
     scanLog(storage, dataDir!, (_first, through, chain) => {
@@ -110,9 +112,10 @@ function checkLogs({ nodes, chosen }: VerdictInput, problems: string[]): void {
       else if (known !== chain && differs === 0) differs = through
     })
     if (differs > 0) problems.push(`node ${id}: its log differs from the others' at ${differs}`)
-    if (last >= chosen) holders += 1
+    if (last >= chosen && role !== 'learner') holders += 1
   }
-  const quorum = (nodes.length >> 1) + 1
+  const voters = nodes.filter(({ role }) => role !== 'learner').length
+  const quorum = acceptQuorum ?? (voters >> 1) + 1
   if (holders < quorum) problems.push(`index ${chosen} is on ${holders} disks, not on ${quorum}`)
 }
 

@@ -14,6 +14,12 @@ export interface ErrorDetails {
   E_NOT_AVAILABLE: { readonly feature: string }
   E_NOT_LEADER: { readonly leader: number }
   E_LEADERSHIP_LOST: { readonly leader: number }
+  /** Leadership is being handed over: try again there, or here if it fails. */
+  E_TRANSFERRING: { readonly reason: string }
+  /** `reason` is a ChangeOutcome of core/engine.ts, `problem` says it for people. */
+  E_CHANGE_REFUSED: { readonly reason: string; readonly problem: string }
+  /** `reason` is a TransferOutcome of core/engine.ts. */
+  E_TRANSFER_FAILED: { readonly reason: string }
   E_OVERLOADED: { readonly limitBytes: number }
   E_ABORTED: { readonly reason: string }
   E_PAYLOAD_SIZE: { readonly sizeBytes: number; readonly maxBytes: number }

@@ -23,6 +23,10 @@ const amount = z.number().min(0)
 const load = {
   nodes: positive,
   roles: z.array(z.enum(ROLES)).readonly(),
+  weights: z.array(count).readonly().nullable(),
+  forced: z.array(positive).readonly(),
+  sources: z.array(z.strictObject({ node: positive, source: positive }).readonly()).readonly(),
+  quorums: z.strictObject({ prepare: positive, accept: positive }).readonly().nullable(),
   transport: z.enum(TRANSPORTS),
   durability: z.enum(DURABILITIES),
   payload: positive,

@@ -30,7 +30,7 @@ import { createWalStage } from '../stages/wal-stage.ts'
 import type { Wal } from '../wal/wal.ts'
 import { basicPaxosOf, xpaxosOf } from './core-of.ts'
 import { type Recovery, openNodeWal } from './data-dir.ts'
-import { type NodeSpec, clientIdBaseOf, isOwnClient } from './node-spec.ts'
+import { type NodeSpec, type PeerAddress, clientIdBaseOf, isOwnClient } from './node-spec.ts'
 import { processMs, wallMs } from './process-clock.ts'
 import { READ_TIMEOUT_MAX_MS } from './read-client.ts'
 import { openStateMachine } from './state-machine-of.ts'
@@ -88,6 +88,8 @@ export interface Assembled {
   readonly stages: readonly Stage[]
   readonly recovery: Recovery | null
   readonly address: { readonly host: string; readonly port: number } | null
+  /** Where a peer is that came later; for the thread of the sockets. */
+  readonly addPeer: (peer: PeerAddress) => void
   /** Null on threads without an apply stage. */
   readonly applyReport: () => ApplyReport | null
   readonly close: () => Promise<void>
@@ -137,7 +139,7 @@ async function assembleInto(options: AssembleOptions, opened: Opened): Promise<A
     assert(recovery !== null, 'decide starts from what the WAL recovered')
     stages.push(timed(parts, 'decide', decideStage(parts, recovery)))
   }
-  if (has('apply') && !isLogger(spec)) {
+  if (has('apply')) {
     const machine = options.callerStateMachine ?? (await openStateMachine(spec.stateMachine))
     check = { machine, check: createApplyCheck(spec.engine === 'xpaxos') }
     stages.push(timed(parts, 'apply', applyStage(parts, machine, check.check)))
@@ -147,6 +149,7 @@ async function assembleInto(options: AssembleOptions, opened: Opened): Promise<A
     stages,
     recovery,
     address: opened.hub?.address ?? null,
+    addPeer: (peer) => void opened.hub?.setAddress(peer),
     applyReport: () => (check === null ? null : reportOf(check.machine, check.check)),
     close: async () => {
       for (const stage of stages) stage.close()
@@ -158,9 +161,6 @@ async function assembleInto(options: AssembleOptions, opened: Opened): Promise<A
     },
   }
 }
-
-const isLogger = (spec: NodeSpec): boolean =>
-  spec.members.find(({ id }) => id === spec.id)?.role === 'logger'
 
 const nowMs = (): number => performance.now()
 
@@ -325,7 +325,6 @@ function driveCore<Message>(
     toIngest: outPort(openCellRing(memory.admissions), bellOf('ingest')),
     answersAll: spec.engine === 'basic-paxos',
     retainBytes: spec.tuning.retainBytes,
-    appliesHere: !isLogger(spec),
     nowMs: processMs,
     lease: spec.tuning.leaseMs > 0 ? { words: openLease(memory.lease), wallMs } : null,
     onEvent,

@@ -174,6 +174,7 @@ export function createClientSide(
     if (failure !== null) throw failure
     if (signal?.aborted === true) throw aborted('not-proposed')
     if (!ingest.leads) throw notLeader(ingest.leader)
+    if (!ingest.admits) throw transferring()
     const client = clientOf(lane)
     if (proposals.counts.open >= PROPOSALS_MAX || !write(client, payload, mark)) {
       const message = 'too much is proposed and not yet answered'
@@ -299,6 +300,9 @@ function abortable(deferred: Deferred, signal: AbortSignal): Deferred {
 
 const aborted = (outcome: ReplicaError['outcome']): ReplicaError =>
   new ReplicaError('E_ABORTED', 'the signal was aborted', { reason: 'signal' }, outcome)
+
+const transferring = (): ReplicaError =>
+  new ReplicaError('E_TRANSFERRING', 'leadership is being handed over', { reason: 'transfer' })
 
 export function notLeader(leader: number): ReplicaError {
   const hint = leader === 0 ? 'no leader is known' : `node ${String(leader)} leads`

@@ -8,6 +8,7 @@ import { ReplicaError } from '../base/errors.ts'
 import type { StateMachine } from '../base/state-machine.ts'
 import type { Member, MemberRole } from '../core/engine.ts'
 import type { NodeId } from '../core/ids.ts'
+import { membershipOf, membershipProblem } from '../core/membership.ts'
 import type { Durability } from '../wal/identity.ts'
 import type {
   EngineKind,
@@ -53,6 +54,12 @@ export interface MemberOptions {
   readonly role?: MemberRole
   /** 0..9, default 5: higher stands earlier for leadership; 0 never leads. */
   readonly weight?: number
+  /** Nothing is acknowledged before this member has it too, while it is alive. */
+  readonly forced?: boolean
+  /** Of a learner: the member that feeds it its log. Default: the leader. */
+  readonly source?: number
+  /** It joins a running cluster, by a change of its membership: not one of the first members. */
+  readonly join?: boolean
 }
 
 export interface CommonOptions {
@@ -65,6 +72,13 @@ export interface CommonOptions {
   readonly layout?: LayoutName | 'auto'
   readonly tuning?: Partial<Tuning>
   readonly emulation?: Partial<LinkEmulation>
+  /** Promises that phase 1 needs and acceptances that phase 2 needs. Default: majorities. */
+  readonly quorums?: { readonly prepare: number; readonly accept: number }
+  /**
+   * How many nodes there may be in the life of this process: so many ids, counted from the first
+   * members on, have memory to talk to. Default: four more than there are.
+   */
+  readonly maxNodes?: number
 }
 
 /** An object runs on the caller's thread; a URL's module or a built-in runs on the apply thread. */
@@ -95,6 +109,7 @@ export interface SpecInput extends CommonOptions {
 export function specOf(input: SpecInput): NodeSpec {
   const problems: string[] = []
   const members = membersOf(input, problems)
+  const reserved = reservedIdsOf(input, members, problems)
   const tuning = tuningOf(input.tuning ?? {}, problems)
   const emulation = emulationOf(input.emulation ?? {}, problems)
   for (const [name, allowed] of Object.entries(CHOICES)) {
@@ -103,7 +118,8 @@ export function specOf(input: SpecInput): NodeSpec {
     problems.push(`${name}=${value}: want one of ${allowed.join(', ')}`)
   }
   if (input.clusterId === '') problems.push('clusterId: want a name')
-  if (input.transport.kind === 'tcp') checkAddresses(input.id, members, input.transport, problems)
+  if (input.transport.kind === 'tcp')
+    checkAddresses(input.id, members, reserved, input.transport, problems)
   const stateMachine = stateMachineOf(input.stateMachine, problems)
   if (input.dataDir === '' && input.durability !== 'none') problems.push('dataDir: want a folder')
   if (problems.length > 0) {
@@ -114,13 +130,19 @@ export function specOf(input: SpecInput): NodeSpec {
     engine: input.engine ?? 'xpaxos',
     id: input.id,
     members,
+    joins: joins(input),
+    quorums: input.quorums ?? null,
+    reserved,
     clusterId: input.clusterId ?? 'xpaxos',
     durability: input.durability ?? 'fsync',
     dataDir: resolve(input.dataDir),
     layout: layout === 'auto' ? autoLayout() : layout,
     tuning,
     emulation,
-    transport: withAllPeers(input.transport, input.id, members),
+    transport: withAllPeers(input.transport, input.id, [
+      ...members.map(({ id }) => id),
+      ...reserved,
+    ]),
     stateMachine,
     nonce: randomBytes(6).readUIntBE(0, 6),
   })
@@ -133,6 +155,8 @@ const CHOICES = {
   durability: ['fsync', 'os', 'none'],
 } as const
 
+export const SPARE_NODES = 4
+const NODES_MAX = 32
 const ROLES: readonly string[] = ['voter', 'logger', 'learner'] satisfies MemberRole[]
 
 const NO_EMULATION: LinkEmulation = { rttMs: 0, jitterMs: 0, bandwidthMbps: 0 }
@@ -149,6 +173,7 @@ function emulationOf(given: Partial<LinkEmulation>, problems: string[]): LinkEmu
 function checkAddresses(
   id: number,
   members: readonly Member[],
+  reserved: readonly number[],
   { port, peers }: TransportSpec & { readonly kind: 'tcp' },
   problems: string[],
 ): void {
@@ -156,8 +181,9 @@ function checkAddresses(
   const known = new Map(peers.map((peer) => [peer.id, peer]))
   if (known.size !== peers.length) problems.push('transport.peers: every id once')
   for (const peer of peers) {
-    const isMember = peer.id !== id && members.some((member) => member.id === peer.id)
-    if (!isMember) problems.push(`transport.peers: ${peer.id} is not another member`)
+    const isMember = members.some((member) => member.id === peer.id)
+    if (peer.id === id || (!isMember && !reserved.includes(peer.id)))
+      problems.push(`transport.peers: ${peer.id} is not another member`)
   }
   for (const { id: other } of members) {
     if (other === id) continue
@@ -167,29 +193,61 @@ function checkAddresses(
   }
 }
 
-/** Every other member is a peer; those that dial in need no address. */
-function withAllPeers(spec: TransportSpec, id: number, members: readonly Member[]): TransportSpec {
+/** Every other node is a peer; those that dial in, or come later, need no address. */
+function withAllPeers(spec: TransportSpec, self: number, ids: readonly number[]): TransportSpec {
   if (spec.kind === 'memory') return spec
-  const missing = members.filter(
-    (member) => member.id !== id && !spec.peers.some((peer) => peer.id === member.id),
-  )
-  const dialIn = missing.map((member) => ({ id: member.id, host: '', port: 0 }))
+  const missing = ids.filter((id) => id !== self && !spec.peers.some((peer) => peer.id === id))
+  const dialIn = missing.map((id) => ({ id, host: '', port: 0 }))
   return { ...spec, peers: [...spec.peers, ...dialIn] }
 }
 
-function membersOf({ id, members }: SpecInput, problems: string[]): Member[] {
+function membersOf({ id, members, quorums }: SpecInput, problems: string[]): Member[] {
   const ids = new Set(members.map((member) => member.id))
   if (ids.size !== members.length) problems.push('members: every id once')
   if (!ids.has(id)) problems.push(`id=${id}: is not one of the members`)
-  if (members.length > 9) problems.push(`members: ${members.length} of at most 9`)
-  const made = members.map(({ id: memberId, role = 'voter', weight = 5 }): Member => {
+  const first = members.filter((member) => member.join !== true)
+  if (first.length > 9) problems.push(`members: ${first.length} of at most 9`)
+  const made = first.map((member): Member => {
+    const { id: memberId, role = 'voter', weight = 5, forced = false, source } = member
     if (!isIntegerIn(memberId, 1, 65_535)) problems.push(`member id ${memberId}: want 1 to 65535`)
     if (!isIntegerIn(weight, 0, 9)) problems.push(`weight=${weight}: want 0 to 9`)
     if (!ROLES.includes(role)) problems.push(`role=${role}: want one of ${ROLES.join(', ')}`)
-    return { id: memberId as NodeId, role, weight: role === 'voter' ? weight : 0 }
+    return {
+      id: memberId as NodeId,
+      role,
+      weight: role === 'voter' ? weight : 0,
+      ...(forced && { forced: 'armed' as const }),
+      ...(source !== undefined && { source: source as NodeId }),
+    }
   })
   if (!made.some(({ weight }) => weight > 0)) problems.push('members: no voter that could lead')
-  return made
+  if (problems.length === 0) {
+    const problem = membershipProblem(membershipOf(made, quorums))
+    if (problem !== null) problems.push(problem)
+  }
+  if (!ids.has(id) || made.some((member) => member.id === id)) return made
+  return [...made, { id: id as NodeId, role: 'learner', weight: 0 }]
+}
+
+const joins = ({ id, members }: SpecInput): boolean =>
+  members.some((member) => member.id === id && member.join === true)
+
+/** Others that may come later: those that are named already, and the next free ids. */
+function reservedIdsOf(
+  { id, members, maxNodes, engine }: SpecInput,
+  own: readonly Member[],
+  problems: string[],
+): number[] {
+  const highest = Math.max(0, ...members.map((member) => member.id))
+  const count = maxNodes ?? members.length + (engine === 'basic-paxos' ? 0 : SPARE_NODES)
+  if (!isIntegerIn(count, members.length, NODES_MAX)) {
+    problems.push(`maxNodes=${count}: want ${members.length} to ${NODES_MAX}`)
+    return []
+  }
+  const named = members.map((member) => member.id)
+  const spare = Array.from({ length: count - members.length }, (_, i) => highest + 1 + i)
+  const isOther = (one: number): boolean => one !== id && !own.some((member) => member.id === one)
+  return [...named, ...spare].filter((one) => isOther(one) && one <= 65_535)
 }
 
 function tuningOf(given: Partial<Tuning>, problems: string[]): Tuning {

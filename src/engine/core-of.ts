@@ -2,18 +2,20 @@
  * Makes the protocol core of a node from its spec and what its WAL recovered. Runs on the thread
  * of the decide stage; pure.
  */
+import type { Member } from '../core/engine.ts'
 import { createBasicPaxos } from '../core/basic-paxos/core.ts'
 import { nodeId } from '../core/ids.ts'
 import { createXPaxos } from '../core/xpaxos/core.ts'
 import type { Recovery } from './data-dir.ts'
 import { type NodeSpec, clientIdBaseOf } from './node-spec.ts'
 
-export function xpaxosOf(spec: NodeSpec, { wal }: Recovery) {
+export function xpaxosOf(spec: NodeSpec, { wal, configs }: Recovery) {
   const { tuning } = spec
   return createXPaxos(
     {
       self: nodeId(spec.id),
-      members: spec.members,
+      members: firstMembers(spec),
+      ...(spec.quorums && { quorums: spec.quorums }),
       heartbeatMs: tuning.heartbeatMs,
       electionTimeoutMs: tuning.electionTimeoutMs,
       windowBytes: tuning.windowBytes,
@@ -25,8 +27,13 @@ export function xpaxosOf(spec: NodeSpec, { wal }: Recovery) {
       leaseMs: tuning.leaseMs,
       driftPerMille: tuning.driftPerMille,
     },
-    { ...wal, firstRetained: wal.retainedFirst },
+    { ...wal, firstRetained: wal.retainedFirst, configs },
   )
+}
+
+/** A node that joins a running cluster starts alone, as a learner: the log tells it the rest. */
+function firstMembers({ id, members, joins }: NodeSpec): readonly Member[] {
+  return joins ? [{ id: nodeId(id), role: 'learner', weight: 0 }] : members
 }
 
 export function basicPaxosOf(spec: NodeSpec, { basic }: Recovery) {

@@ -7,19 +7,23 @@ import {
   type BasicPaxosRecovered,
   foldBasicPaxos,
 } from '../core/basic-paxos/recovered.ts'
+import type { ConfigAt } from '../core/membership.ts'
+import { membershipOfBytes } from '../stages/config-frame.ts'
 import { leaveDir } from '../wal/identity.ts'
 import { type Recovered as WalRecovered, openWal } from '../wal/open.ts'
 import { openStorage } from '../wal/storage-fs.ts'
-import type { Wal } from '../wal/wal.ts'
+import { type Wal, closeWal } from '../wal/wal.ts'
 import type { NodeSpec } from './node-spec.ts'
 
 /** What decide starts from; crosses threads. */
 export interface Recovery {
   readonly wal: WalRecovered
   readonly basic: BasicPaxosRecovered | null
+  /** Memberships of the log, ascending. */
+  readonly configs: readonly ConfigAt[]
 }
 
-/** @throws ReplicaError E_DATA_DIR, E_WAL_CORRUPT, E_DISK */
+/** @throws ReplicaError E_DATA_DIR, E_WAL_CORRUPT, E_DISK, E_FRAME_INVALID */
 export function openNodeWal(spec: NodeSpec): { readonly wal: Wal; readonly recovery: Recovery } {
   const { clusterId, id, engine, durability, dataDir, tuning } = spec
   const records: BasicPaxosRecord[] = []
@@ -33,8 +37,17 @@ export function openNodeWal(spec: NodeSpec): { readonly wal: Wal; readonly recov
       if (basic) records.push({ lsn, record, frame: frames[0] ?? null })
     },
   })
-  const recovery: Recovery = { wal: recovered, basic: basic ? foldBasicPaxos(records) : null }
-  return { wal, recovery }
+  const folded = basic ? foldBasicPaxos(records) : null
+  return { wal, recovery: { wal: recovered, basic: folded, configs: configsOf(wal, recovered) } }
+}
+
+function configsOf(wal: Wal, { configs }: WalRecovered): ConfigAt[] {
+  try {
+    return configs.map(({ index, bytes }) => ({ index, membership: membershipOfBytes(bytes) }))
+  } catch (error) {
+    closeWal(wal)
+    throw error
+  }
 }
 
 /**

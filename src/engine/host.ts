@@ -10,7 +10,7 @@ import { openFlag, raise } from '../ring/counters.ts'
 import { type ApplyReport, type Assembled, type PeerInbox, assemble } from './assemble.ts'
 import type { CallerLoop } from './caller-loop.ts'
 import { type Recovery, abandonDataDir } from './data-dir.ts'
-import type { NodeSpec } from './node-spec.ts'
+import type { NodeSpec, PeerAddress } from './node-spec.ts'
 import type { ThreadData, ThreadMessage } from './thread.worker.ts'
 import { type NodeMemory, type ThreadMap, type ThreadName, threadsOf } from './topology.ts'
 
@@ -28,6 +28,8 @@ export interface HostOptions {
 
 export interface Host {
   readonly address: { readonly host: string; readonly port: number } | null
+  /** Where a peer is that came later. */
+  addPeer(peer: PeerAddress): void
   /** Flushes, closes files and sockets, ends the threads. */
   close(): Promise<ApplyReport | null>
   /** Ends the threads where they stand, as a crash would. */
@@ -121,6 +123,10 @@ export async function startHost(options: HostOptions): Promise<Host> {
     const address = [first, ...opened].find((one) => one.address !== null)?.address ?? null
     return {
       address,
+      addPeer(peer) {
+        if (threads.fanout === 'caller') return caller?.addPeer(peer)
+        started.find(({ name }) => name === threads.fanout)?.worker.postMessage(peer)
+      },
       close: stop,
       kill: async () => void (await (state.stopped ??= kill())),
     }

@@ -14,6 +14,8 @@ export {
   encodeDelete,
   encodePut,
 } from '../state-machines/key-value.ts'
+export type { PeerAddress } from './node-spec.ts'
+export type { MemberStatus, MembershipChange, MembershipStatus } from './operator.ts'
 export type { ApplyReport } from './assemble.ts'
 export type { Proposed, Writer } from './client.ts'
 export type { CommonOptions, MemberOptions, NodeOptions, StateMachineOption } from './config.ts'

@@ -8,12 +8,19 @@ import { ReplicaError } from '../base/errors.ts'
 import type { StateMachine } from '../base/state-machine.ts'
 import { startCallerLoop } from './caller-loop.ts'
 import { type Proposed, type Writer, notLeader } from './client.ts'
-import { type CommonOptions, type MemberOptions, specOf } from './config.ts'
+import { type CommonOptions, type MemberOptions, SPARE_NODES, specOf } from './config.ts'
+import { peerIdsOf } from './node-spec.ts'
 import { type NodeEvent, type OpenParts, type ReplicaNode, openParts } from './node.ts'
 import { createNodeMemory, threadMapOf } from './topology.ts'
 
+/** Where a factory makes the machines: the spec needs to know no more. */
+const NO_MACHINE: StateMachine = { apply: () => undefined } as unknown as StateMachine
+
 export interface LocalClusterOptions extends CommonOptions {
-  /** How many voters, or the members themselves. Default 3. */
+  /**
+   * How many voters, or the members themselves. Default 3. A member that was added later, and is
+   * opened again with the rest, says `join`.
+   */
   readonly nodes?: number | readonly MemberOptions[]
   /** Parent folder; each node has `node-<id>` in it. Not used with durability `none`. */
   readonly dataDir?: string
@@ -23,7 +30,14 @@ export interface LocalClusterOptions extends CommonOptions {
 }
 
 export interface LocalCluster {
+  /** Those that were opened, also by `addNode`, in the order of opening. */
   readonly nodes: readonly ReplicaNode[]
+  /**
+   * Opens one more node, which talks to the others and belongs to the cluster once a change of the
+   * membership says so. Default: the lowest id that was not opened yet.
+   * @throws ReplicaError E_CONFIG_INVALID beyond `maxNodes`, and what opening a node throws
+   */
+  addNode(id?: number): Promise<ReplicaNode>
   /**
    * Resolves with the node that leads, waiting for an election if need be.
    * @throws ReplicaError E_CLOSED, E_ABORTED, or what most voters failed with
@@ -48,17 +62,20 @@ export async function openLocalCluster(options: LocalClusterOptions): Promise<Lo
     const problems = ['stateMachine: every node needs its own: want a function that makes one']
     throw new ReplicaError('E_CONFIG_INVALID', problems[0]!, { problems })
   }
-  const machines = members.map(() => (isFactory ? stateMachine() : null))
-  const specs = members.map(({ id }, place) =>
+  // Who may come later is known to everybody from the start, so that there is memory to talk to.
+  const all = [...members, ...sparesOf(options, members)]
+  const specs = all.map(({ id }) =>
     specOf({
       ...options,
       id,
-      members,
+      members: all,
+      maxNodes: all.length,
       dataDir: dataDir === '' ? '' : join(dataDir, `node-${id}`),
-      stateMachine: machines[place] ?? (stateMachine as URL | 'kv' | 'hash'),
+      stateMachine: isFactory ? NO_MACHINE : stateMachine,
       transport: { kind: 'memory' },
     }),
   )
+  const machines = members.map(() => (isFactory ? stateMachine() : null))
   if (dataDir !== '' && options.durability !== 'none') makeFolder(dataDir)
   const callerLoop = startCallerLoop()
   const waiting = new Set<() => void>()
@@ -71,26 +88,37 @@ export async function openLocalCluster(options: LocalClusterOptions): Promise<Lo
     if (event.kind !== 'event') wakeAll()
     options.onEvent?.(event)
   }
-  const wirings = specs.map((spec, place) => {
-    const applyInCaller = machines[place] !== null
-    const threads = threadMapOf(spec.layout, { tcp: false, applyInCaller })
-    const peers = members.filter(({ id }) => id !== spec.id).map(({ id }) => id)
+  const wirings = specs.map((spec) => {
+    const threads = threadMapOf(spec.layout, { tcp: false, applyInCaller: isFactory })
     const { ringSizeBytes } = spec.tuning
+    const peers = peerIdsOf(spec)
     const memory = createNodeMemory({ peers, threads, ringSizeBytes, callerBell: callerLoop.bell })
     return { spec, threads, memory }
   })
-  const open = (place: number): Promise<ReplicaNode> => {
+  const open = (place: number, machine: StateMachine | null): Promise<ReplicaNode> => {
     const { spec, threads, memory } = wirings[place]!
     const parts: OpenParts = {
       ...{ spec, threads, memory, callerLoop, onEvent },
       ownsLoop: false,
-      stateMachine: machines[place] ?? null,
+      stateMachine: machine,
       peerInboxes: wirings.filter((other) => other.spec.id !== spec.id).map(inboxFor(spec.id)),
     }
     return openParts(parts)
   }
-  const opened = await Promise.allSettled(wirings.map((_, place) => open(place)))
+  const opened = await Promise.allSettled(machines.map((machine, place) => open(place, machine)))
   const nodes = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+  const begun = new Set(members.map(({ id }) => id))
+  const addNode = async (given?: number): Promise<ReplicaNode> => {
+    if (closing !== null) throw new ReplicaError('E_CLOSED', 'closed', { what: 'cluster' })
+    const place = all.findIndex(({ id }) => (given === undefined ? !begun.has(id) : id === given))
+    const { id } = all[place] ?? { id: 0 }
+    if (place < 0 || begun.has(id)) throw notReserved(given, all.length)
+    begun.add(id)
+    const node = await open(place, isFactory ? stateMachine() : null)
+    nodes.push(node)
+    if (closing !== null) await node.close() // it came too late for closeAll
+    return node
+  }
   let closing: Promise<void> | null = null
   const closeAll = async (): Promise<void> => {
     wakeAll()
@@ -130,6 +158,7 @@ export async function openLocalCluster(options: LocalClusterOptions): Promise<Lo
   }
   return {
     nodes,
+    addNode,
     leader,
     async propose(payload, proposeOptions) {
       const node = await leader(proposeOptions)
@@ -142,6 +171,23 @@ export async function openLocalCluster(options: LocalClusterOptions): Promise<Lo
     },
     close,
   }
+}
+
+/** Ids above those that are given, so that none is used twice. */
+function sparesOf(
+  { maxNodes, engine }: LocalClusterOptions,
+  members: readonly MemberOptions[],
+): MemberOptions[] {
+  const spare = engine === 'basic-paxos' ? 0 : SPARE_NODES
+  const count = (maxNodes ?? members.length + spare) - members.length
+  const highest = Math.max(0, ...members.map(({ id }) => id))
+  return Array.from({ length: Math.max(0, count) }, (_, i) => ({ id: highest + 1 + i, join: true }))
+}
+
+function notReserved(id: number | undefined, count: number): ReplicaError {
+  const which = id === undefined ? 'all nodes are' : `node ${String(id)} is`
+  const problems = [`addNode: ${which} open already, or beyond maxNodes=${String(count)}`]
+  return new ReplicaError('E_CONFIG_INVALID', problems[0]!, { problems })
 }
 
 function membersOf(nodes: number | readonly MemberOptions[]): readonly MemberOptions[] {

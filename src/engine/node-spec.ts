@@ -42,23 +42,31 @@ export type StateMachineSpec =
   /** An object of the caller, which stays on the caller's thread. */
   | { readonly kind: 'caller' }
 
+export interface PeerAddress {
+  readonly id: number
+  readonly host: string
+  readonly port: number
+}
+
 export type TransportSpec =
   | { readonly kind: 'memory' }
   | {
       readonly kind: 'tcp'
       readonly host: string
       readonly port: number
-      readonly peers: readonly {
-        readonly id: number
-        readonly host: string
-        readonly port: number
-      }[]
+      readonly peers: readonly PeerAddress[]
     }
 
 export interface NodeSpec {
   readonly engine: EngineKind
   readonly id: number
+  /** What the cluster starts with; who `joins` has itself beside those it talks to. */
   readonly members: readonly Member[]
+  /** Added to a running cluster: the log says who belongs to it. */
+  readonly joins: boolean
+  readonly quorums: { readonly prepare: number; readonly accept: number } | null
+  /** Ids of members that may come later, whom this node has memory for. */
+  readonly reserved: readonly number[]
   readonly clusterId: string
   readonly durability: Durability
   readonly dataDir: string
@@ -79,3 +87,9 @@ export const isOwnClient = (clientId: number, base: number): boolean =>
   clientId >= base && clientId < base + CLIENT_IDS_A_RUN
 
 const CLIENT_IDS_A_RUN = 2 ** 21
+
+/** Whom this node has memory to talk to: the other members, and who may come later. */
+export const peerIdsOf = ({ id, members, reserved }: NodeSpec): number[] => [
+  ...members.map((member) => member.id).filter((other) => other !== id),
+  ...reserved,
+]

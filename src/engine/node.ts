@@ -17,7 +17,13 @@ import { type CallerLoop, startCallerLoop } from './caller-loop.ts'
 import { type Proposed, type Writer, createClientSide } from './client.ts'
 import { type NodeOptions, specOf } from './config.ts'
 import { startHost } from './host.ts'
-import { type NodeSpec, clientIdBaseOf } from './node-spec.ts'
+import { type NodeSpec, type PeerAddress, clientIdBaseOf, peerIdsOf } from './node-spec.ts'
+import {
+  type MembershipChange,
+  type MembershipStatus,
+  type Operator,
+  createOperator,
+} from './operator.ts'
 import { type Session, createSessionSide } from './session-client.ts'
 import { processMs, wallMs } from './process-clock.ts'
 import { type ReadAnswer, type ReadOptions, type ReadSide, createReadSide } from './read-client.ts'
@@ -50,6 +56,8 @@ export interface NodeStatus {
   readonly leased: boolean
   /** From heartbeats, smoothed; 0: not measured (Basic Paxos has none). */
   readonly roundTripUs: number
+  /** The newest in this node's log; null until it has told. */
+  readonly membership: MembershipStatus | null
 }
 
 export interface StageStatistics {
@@ -91,6 +99,25 @@ export interface ReplicaNode {
   read(query: Uint8Array, options?: ReadOptions): Promise<ReadAnswer>
   /** Resolves when this node has applied all that was acknowledged anywhere before the call. */
   sync(options?: Pick<ReadOptions, 'signal' | 'timeoutMs'>): Promise<{ token: SessionToken }>
+  /**
+   * One step of the membership, asked of the leader. Resolves when it is chosen, and proven so: a
+   * removed node may be stopped then.
+   * @throws ReplicaError E_NOT_LEADER; E_CHANGE_REFUSED: nothing changed; E_LEADERSHIP_LOST:
+   *   unknown
+   */
+  changeMembership(change: MembershipChange): Promise<void>
+  /**
+   * Hands leadership to another member; meanwhile proposals are refused with E_TRANSFERRING.
+   * Resolves when the other has taken over.
+   * @throws ReplicaError E_NOT_LEADER, E_TRANSFER_FAILED
+   */
+  transfer(targetId: number): Promise<void>
+  /**
+   * Where a node is that came after this one was opened: the lower id dials the higher one. Its id
+   * is one that this node has memory for (`maxNodes`).
+   * @throws ReplicaError E_CONFIG_INVALID
+   */
+  addPeer(peer: PeerAddress): void
   status(): NodeStatus
   statistics(): NodeStatistics
   /** Ends the node in order. The report is what its state machine ended with. */
@@ -131,7 +158,7 @@ export async function openNode(
   const isObject = spec.stateMachine.kind === 'caller'
   const threads = threadMapOf(spec.layout, { tcp: true, applyInCaller: isObject })
   const memory = createNodeMemory({
-    peers: spec.members.filter(({ id }) => id !== spec.id).map(({ id }) => id),
+    peers: peerIdsOf(spec),
     threads,
     ringSizeBytes: spec.tuning.ringSizeBytes,
     callerBell: callerLoop.bell,
@@ -153,7 +180,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
   const parts = { ...given, onEvent: safely(given.onEvent) }
   const { spec, memory, threads, callerLoop, onEvent } = parts
   const { id, tuning } = spec
-  const ingest = openIngest(parts)
+  const { ingest, operator } = openIngest(parts)
   const readSide = openReadSide(parts)
   const client = createClientSide(ingest, {
     clusterId: spec.clusterId,
@@ -168,6 +195,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
   const sessions = createSessionSide(ingest, client, spec.engine)
   const onFailure = (error: ReplicaError): void => {
     client.fail(error)
+    operator.fail(error)
     onEvent({ kind: 'failed', node: id, error })
   }
   const work = (): number => ingest.doWork() + client.doWork()
@@ -195,6 +223,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
   })
   const end = async (stop: () => Promise<ApplyReport | null>): Promise<ApplyReport | null> => {
     client.fail(closedError())
+    operator.fail(closedError())
     try {
       return await stop()
     } finally {
@@ -215,7 +244,13 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     resumeSession: (session, nextSequence) => sessions.resume(session, nextSequence),
     read: (query, options) => readSide.read(query, options),
     sync: (options) => readSide.sync(options),
-    status: statusOf(id, memory),
+    changeMembership: (change) => operator.change(change),
+    transfer: (targetId) => operator.transfer(targetId),
+    addPeer(peer) {
+      checkPeer(spec, peer)
+      host.addPeer(peer)
+    },
+    status: statusOf(id, memory, operator),
     statistics: () => statisticsOf(memory),
     close: () => (ended ??= end(() => host.close())),
     kill: async () => void (await (ended ??= end(() => host.kill().then(() => null)))),
@@ -239,10 +274,17 @@ function openReadSide({ spec, memory, threads }: OpenParts): ReadSide {
   })
 }
 
-function openIngest({ spec, memory, threads, onEvent }: OpenParts): Ingest {
+function openIngest({ spec, memory, threads, onEvent }: OpenParts) {
   const { tuning, id, engine } = spec
   const decideBell = threads.decide === 'caller' ? null : openBell(memory.bells[threads.decide]!)
-  return createIngest(
+  const toDecide = outPort(openCellRing(memory.submitted), decideBell)
+  const view = openCounters(VIEW_COUNTERS, memory.view)
+  const operator = createOperator({
+    toDecide,
+    isAvailable: engine === 'xpaxos',
+    leader: () => countersOf(view).leader,
+  })
+  const ingest = createIngest(
     {
       batchBytesMax: tuning.batchBytesMax,
       batchEntriesMax: tuning.batchEntriesMax,
@@ -253,11 +295,13 @@ function openIngest({ spec, memory, threads, onEvent }: OpenParts): Ingest {
     {
       log: openLogRing(memory.ingestLog),
       events: openCellRing(memory.admissions),
-      toDecide: outPort(openCellRing(memory.submitted), decideBell),
+      toDecide,
       nowMs: () => performance.now(),
       onLead: (leads) => onEvent({ kind: 'leads', node: id, leads }),
+      onOther: (cells, base, place) => operator.onCell(cells, base, place),
     },
   )
+  return { ingest, operator }
 }
 
 /** A listener that throws is its owner's bug: it is reported as uncaught, and stops no stage. */
@@ -273,18 +317,29 @@ const safely =
     }
   }
 
+function checkPeer(spec: NodeSpec, { id, port }: PeerAddress): void {
+  const problems: string[] = []
+  if (spec.transport.kind !== 'tcp') problems.push('addPeer: memory links need no address')
+  if (!peerIdsOf(spec).includes(id)) problems.push(`addPeer: id=${id}: beyond maxNodes`)
+  if (!(port > 0 && port < 65_536)) problems.push(`addPeer: port=${port}: want 1 to 65535`)
+  if (problems.length === 0) return
+  throw new ReplicaError('E_CONFIG_INVALID', problems.join('; '), { problems })
+}
+
 const closedError = (): ReplicaError =>
   new ReplicaError('E_CLOSED', 'the node is closed', { what: 'node' })
 
-function statusOf(id: number, memory: NodeMemory): () => NodeStatus {
+function statusOf(id: number, memory: NodeMemory, operator: Operator): () => NodeStatus {
   const view = openCounters(VIEW_COUNTERS, memory.view)
   const applied = openCounters(APPLIED_COUNTERS, memory.applied)
   const lease = openLease(memory.lease)
   return () => {
     const { role, ...rest } = countersOf(view)
     const { applied: through } = countersOf(applied)
+    const { membership } = operator
     const leased = isLeaseValid(lease, leaseLifeOf(lease), processMs(), wallMs())
-    return { id, leased, ...rest, role: ROLE_CODES[role] ?? 'follower', applied: through }
+    const seen = { ...rest, leased, membership, applied: through }
+    return { id, ...seen, role: ROLE_CODES[role] ?? 'follower' }
   }
 }
 

@@ -7,6 +7,7 @@ import { ReplicaError, isReplicaError, toRecord } from '../base/errors.ts'
 import type { ErrorRecord } from '../base/errors.ts'
 import type { AssembleOptions, ApplyReport } from './assemble.ts'
 import type { Recovery } from './data-dir.ts'
+import type { PeerAddress } from './node-spec.ts'
 import { runThread } from './thread.ts'
 
 export type ThreadData = Omit<AssembleOptions, 'onEvent' | 'wake' | 'callerStateMachine'>
@@ -22,13 +23,19 @@ export type ThreadMessage =
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
 
 const data = workerData as ThreadData
+/** The thread of the sockets hears of peers that come later; it has an event loop. */
+const hasSockets = data.spec.transport.kind === 'tcp' && data.threads.fanout === data.thread
 const tell = (message: ThreadMessage): void => parentPort?.postMessage(message)
 
 try {
   const onEvent = (name: string, value: number): void => tell({ kind: 'event', name, value })
   const assembled = await runThread(
     { ...data, onEvent, callerStateMachine: null },
-    ({ recovery, address }) => tell({ kind: 'ready', recovery, address }),
+    ({ recovery, address, addPeer }) => {
+      if (hasSockets) parentPort?.on('message', (peer: PeerAddress) => addPeer(peer))
+      parentPort?.unref() // hearing of peers keeps no thread alive
+      tell({ kind: 'ready', recovery, address })
+    },
   )
   tell({ kind: 'ended', report: assembled.applyReport() })
 } catch (error) {

@@ -64,8 +64,9 @@ export interface Connection {
 /** A peer and the ways to it. */
 export interface Route {
   readonly peer: Peer
-  readonly host: string
-  readonly port: number
+  host: string
+  /** 0: not known; it dials in, or `setAddress` tells. */
+  port: number
   readonly isDialer: boolean
   current: Connection | null
   /** Newer handshake that waits for the close of `current`. */

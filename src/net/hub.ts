@@ -74,7 +74,8 @@ export function doWork(hub: Hub): number {
   let count = 0
   for (const route of hub.routes.values()) {
     count += flushTo(route.peer) + retry(hub, route, now)
-    if (route.isDialer && !route.isClosed && route.current === null && now >= route.dialAtMs) {
+    const mayDial = route.isDialer && route.port > 0 && !route.isClosed
+    if (mayDial && route.current === null && now >= route.dialAtMs) {
       dial(hub, route, now)
       count++
     }
@@ -115,6 +116,20 @@ function checkTime(hub: Hub, connection: Connection, now: number): number {
 }
 
 // ---- Connections -----------------------------------------------------------------------------
+
+/** Where a peer is that came later, or has moved; it is dialed at once. False: no such peer. */
+export function setAddress(
+  hub: Hub,
+  { id, host, port }: { readonly id: number; readonly host: string; readonly port: number },
+): boolean {
+  const route = hub.routes.get(id)
+  if (route === undefined) return false
+  route.host = host
+  route.port = port
+  route.attempts = 0
+  route.dialAtMs = -Infinity
+  return true
+}
 
 function dial(hub: Hub, route: Route, now: number): void {
   const { self, incarnation, nonce } = hub.options

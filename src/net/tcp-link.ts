@@ -8,7 +8,7 @@
 import { connect, createServer, type Server, Socket } from 'node:net'
 import { assert } from '../base/assert.ts'
 import { ReplicaError } from '../base/errors.ts'
-import { accept, doWork, linkOf, shut } from './hub.ts'
+import { accept, doWork, linkOf, setAddress, shut } from './hub.ts'
 import { createHub, type HubOptions, type HubSocket, type SocketHandlers } from './hub-state.ts'
 import type { LinkCounters, PeerLink } from './link.ts'
 
@@ -24,6 +24,8 @@ export interface TcpHub {
   readonly address: { readonly host: string; readonly port: number }
   readonly counters: Readonly<LinkCounters>
   linkTo(id: number): PeerLink
+  /** Where a peer is that this node dials. False: not one of the peers. */
+  setAddress(peer: { readonly id: number; readonly host: string; readonly port: number }): boolean
   /** Flushes sends, retries what found no room, checks time-outs, dials. Returns work done. */
   doWork(): number
   /** Resolves when every socket is closed, hence every ticket sent. */
@@ -52,6 +54,7 @@ export async function openTcpHub(options: TcpHubOptions): Promise<TcpHub> {
       assert(link !== undefined, 'a link goes to a configured peer')
       return link
     },
+    setAddress: (peer) => setAddress(hub, peer),
     doWork: () => doWork(hub),
     async close() {
       hub.isClosed = true

@@ -7,7 +7,7 @@
  * in another order after a conflict; then `ordered` is false, and a value ahead of its turn waits
  * in `ahead` until the gap closes. Either way a repeated entry is a duplicate and counted.
  */
-import { type FrameHeader, bodyCrcAt } from '../codec/frame.ts'
+import { FRAME_KIND, type FrameHeader, bodyCrcAt } from '../codec/frame.ts'
 
 export interface ClientCheck {
   /** Next sequence to come; all below it were applied. */
@@ -54,7 +54,8 @@ export function noteFrame(
   offset: number,
   header: Readonly<FrameHeader>,
 ): void {
-  const { clientId, clientSequence, count } = header
+  const { clientId, clientSequence, count, kind } = header
+  if (kind === FRAME_KIND.config || kind === FRAME_KIND.empty) return // nobody waits for them
   check.entries += count
   if (clientId === 0) return
   let client = check.clients.get(clientId)

@@ -5,7 +5,7 @@
  *
  *     word           0        1       2     3      4     5       6       7       8      9..15
  *     message        kind     from    size  frames ring  offset  ticket  fields ..............
- *     FRAME          251      first   size  count  ring  offset  ballot  crc     end
+ *     FRAME          251      first   size  count  ring  offset  ballot  crc     end     kind
  *     APPEND         record   lsn     size  frames ring  floor   offset  lazy    -      fields
  *     READ           252      ticket  from  through sizeMax
  *     READ_DONE      253      ticket  frames                     followed by that many FRAME cells
@@ -21,9 +21,11 @@
  *     RESET_LINK     263      peer
  *     ADMIT          264      open
  *
+ * Cells about the membership have their own file (membership-cells.ts), from 280 on.
  * In REPLIES `through` is a sequence of the client, 0 while more pieces of the frame follow.
  * A FRAME cell follows the message that brought the frame. `end` is a ring sequence (int32).
  */
+import { FRAME_KIND, type FrameKind } from '../codec/frame.ts'
 import type { FrameRef } from '../core/frame-ref.ts'
 import type { Ballot, LogIndex } from '../core/ids.ts'
 
@@ -47,6 +49,8 @@ export const AT_FRAMES = 3
 export const AT_RING = 4
 export const AT_OFFSET = 5
 export const AT_TICKET = 6
+/** Of a FRAME cell. */
+export const AT_FRAME_KIND = 9
 /** APPEND is an envelope in the making (codec/record.ts), so its offset stands elsewhere. */
 export const AT_APPEND_OFFSET = 6
 export const AT_APPEND_LAZY = 7
@@ -57,6 +61,8 @@ export interface FrameCell {
   readonly ballot: number
   readonly sizeBytes: number
   readonly headerCrc: number
+  /** Default: entries. */
+  readonly kind?: FrameKind
 }
 
 export interface FramePlace {
@@ -80,6 +86,7 @@ export function writeFrameCell(
   words[base + 6] = frame.ballot
   words[base + 7] = frame.headerCrc
   words[base + 8] = place.end
+  words[base + AT_FRAME_KIND] = frame.kind ?? FRAME_KIND.entries
 }
 
 export function readFrameCell(words: Float64Array, base: number): FrameRef {

@@ -11,13 +11,14 @@
  * order waits for room no new work is taken, answers from the stages are, so nothing deadlocks.
  * Neither blocks nor sleeps: runs on either kind of thread.
  */
-import { assert, unreachable } from '../base/assert.ts'
+import { unreachable } from '../base/assert.ts'
 import { writeRecord } from '../codec/record.ts'
 import type { MessageCodec } from '../codec/message-codec.ts'
 import type { Core, Effect, EventName, Input } from '../core/engine.ts'
 import { type FrameRef, adjoins, throughOf } from '../core/frame-ref.ts'
 import type { LogIndex, Lsn, NodeId } from '../core/ids.ts'
 import { LINK_DOWN, LINK_UP } from '../net/link.ts'
+import type { Membership } from '../core/membership.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
 import { type LeaseWords, leaseLifeOf, writeLease } from '../ring/lease.ts'
 import type { LogRing } from '../ring/log-ring.ts'
@@ -31,10 +32,11 @@ import {
   laggardsOf,
   releaseFree,
   sendDone,
-  takeFrame,
+  takeFrameCell,
   takeFramesBehind,
   walDone,
 } from './holds.ts'
+import * as about from './membership-cells.ts'
 import { createRetention, noteAppended, trimmable } from './retention.ts'
 import { type OutPort, claim, drain, flush, isFull } from './port.ts'
 import { createRoundTrip } from './round-trip.ts'
@@ -66,8 +68,6 @@ export interface DecideWiring<Message> {
   readonly answersAll: boolean
   /** Log kept on disk behind the applied index; 0: all of it. */
   readonly retainBytes: number
-  /** False for a Logger, which keeps no state: its log is trimmed by what is chosen. */
-  readonly appliesHere: boolean
   readonly nowMs: () => number
   /** Null: no leases. Its clock is `nowMs`; the wall's tells when that stood still. */
   readonly lease: { readonly words: LeaseWords; readonly wallMs: () => number } | null
@@ -87,6 +87,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
   let applied = 0
   /** Wall minus monotonic clock, as of the last tick. */
   let wallAhead = Number.NaN
+  let announced: Membership | undefined
   /**
    * What was chosen before the present step. A record's envelope must not carry what the same step
    * learnt later: behind a sync-commit more of the new log is chosen than the old one may claim.
@@ -128,9 +129,20 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
       case 'admit':
         return orderCell(toIngest, [cell.ADMIT, effect.open ? 1 : 0])
       case 'configure':
+        if (toIngest === null) return
+        return about.writeMembership(toIngest, about.CONFIGURE, effect.ballot, effect.membership)
       case 'changed':
+        return orderCell(toIngest, [
+          about.CHANGED,
+          effect.id,
+          about.changeOutcomeCode(effect.outcome),
+        ])
       case 'transferred':
-        return assert(false, 'nobody can ask this node for a change yet')
+        return orderCell(toIngest, [
+          about.TRANSFERRED,
+          effect.id,
+          about.transferOutcomeCode(effect.outcome),
+        ])
       case 'read-ready': {
         const life = effect.lease ? lifeOfLease() : 0
         return orderCell(toApply, [reads.READ_AT, effect.id, effect.index, life])
@@ -214,6 +226,14 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     chosen = 0
   }
 
+  /** Likewise, when the newest membership in the log is another one. */
+  const announceMembership = (): void => {
+    const { membership, membershipIndex } = core.view
+    if (membership === announced || toIngest === null || isFull(toIngest)) return
+    announced = membership
+    about.writeMembership(toIngest, about.MEMBERSHIP, membershipIndex, membership)
+  }
+
   const onWal = (words: Float64Array, base: number): number => {
     if (words[base] === cell.DURABLE) {
       const lsn = words[base + 1]! as Lsn
@@ -258,7 +278,17 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     return 1 + count
   }
   const onSubmitted = (words: Float64Array, base: number): number => {
-    const frames = [takeFrame(holds, cell.readFrameCell(words, base))]
+    const kind = words[base]!
+    const id = words[base + 1]!
+    if (kind === about.CHANGE) {
+      step({ kind: 'change', id, change: about.readChange(words, base) })
+      return 1
+    }
+    if (kind === about.TRANSFER) {
+      step({ kind: 'transfer', id, target: words[base + 2]! as NodeId })
+      return 1
+    }
+    const frames = [takeFrameCell(holds, words, base)]
     step({ kind: 'submitted', ballot: frames[0]!.ballot, frames })
     return 1
   }
@@ -281,6 +311,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     }
     work += tick()
     announceChosen()
+    announceMembership()
     for (const ring of releaseFree(holds, nowMs())) {
       step({ kind: 'pressure', ring })
       for (const peer of laggardsOf(holds, ring, nowMs()))
@@ -296,8 +327,9 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     tickAt = now + TICK_MS
     watchClocks(now)
     step({ kind: 'tick', now: Math.floor(now) })
-    const { held } = core.view
-    const through = trimmable(retention, wiring.appliesHere ? Math.min(applied, held) : held)
+    // A Logger keeps no state: its log is trimmed by what is held.
+    const { held, role } = core.view
+    const through = trimmable(retention, role === 'logger' ? held : Math.min(applied, held))
     if (through > 0) orderCell(toWal, [cell.TRIM, through])
     wiring.onView(roundTrip.meanUs)
     return 0

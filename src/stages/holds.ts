@@ -11,7 +11,9 @@ import type { FrameRef } from '../core/frame-ref.ts'
 import type { NodeId } from '../core/ids.ts'
 import { type CellRing, cellBase } from '../ring/cell-ring.ts'
 import { type LogRing, occupancyBytes, release } from '../ring/log-ring.ts'
-import { readFrameCell } from './cells.ts'
+import { FRAME_KIND } from '../codec/frame.ts'
+import { AT_FRAME_KIND, readFrameCell } from './cells.ts'
+import { membershipAt } from './config-frame.ts'
 
 /** Frames that one stage holds until it reports a mark that is at least `mark`. */
 interface Held {
@@ -61,6 +63,15 @@ export function takeFrame({ rings }: Holds, frame: FrameRef): FrameRef {
   return frame
 }
 
+/** The frame of a FRAME cell; what a config frame says is read from its ring, here only. */
+export function takeFrameCell(holds: Holds, words: Float64Array, base: number): FrameRef {
+  const frame = readFrameCell(words, base)
+  if (words[base + AT_FRAME_KIND] !== FRAME_KIND.config) return takeFrame(holds, frame)
+  const { log } = holds.rings[frame.ring]!
+  const config = membershipAt(log, frame.offset, frame.sizeBytes)
+  return takeFrame(holds, { ...frame, config })
+}
+
 /** The `count` FRAME cells behind the cell at `place` of a ring that is being drained. */
 export function takeFramesBehind(
   holds: Holds,
@@ -70,7 +81,7 @@ export function takeFramesBehind(
 ): FrameRef[] {
   const frames: FrameRef[] = []
   for (let i = 1; i <= count; i++) {
-    frames.push(takeFrame(holds, readFrameCell(cells.words, cellBase(cells, place + i))))
+    frames.push(takeFrameCell(holds, cells.words, cellBase(cells, place + i)))
   }
   return frames
 }

@@ -4,7 +4,7 @@
  *
  *     clients --> ingest --[log ring 0: bytes]--> wal, fanout, apply
  *                 ingest --[FRAME]--> decide
- *                 ingest <--[LEAD, UNLEAD, CHOSEN]-- decide
+ *                 ingest <--[LEAD, UNLEAD, CHOSEN, ADMIT, CONFIGURE]-- decide
  *
  * Invariants: entries are written once; one frame is open at a time and belongs to one client; a
  * frame is `not-proposed` until it is published and `unknown` from then on (R37); bytes published
@@ -17,8 +17,6 @@ import { createFifo, dropFirst, peekAt, pushTo, sizeOfFifo, takeAll } from '../b
 import {
   FRAME_FLAG_SESSIONS,
   FRAME_HEADER_SIZE_BYTES,
-  FRAME_KIND,
-  type FrameKind,
   entrySizeOf,
   frameSizeOf,
   stampFrame,
@@ -31,6 +29,15 @@ import type { CellRing } from '../ring/cell-ring.ts'
 import { type LogRing, freeBytes, publish, tryClaim } from '../ring/log-ring.ts'
 import { foldFrame } from './apply-check.ts'
 import * as cell from './cells.ts'
+import { type ProtocolFrame, putProtocolFrame } from './config-frame.ts'
+import {
+  type FrameShape,
+  type IngestClient,
+  PLAIN_FRAMES,
+  type SessionMark,
+  createIngestClient,
+} from './ingest-client.ts'
+import { CONFIGURE, groupCellsOf, readMembership } from './membership-cells.ts'
 import { type OutPort, claim, drain, flush } from './port.ts'
 import type { Stage } from './stage.ts'
 
@@ -45,44 +52,6 @@ export interface IngestConfig {
   readonly uncommittedBytesMax: number
   /** Basic Paxos numbers instances itself: frames carry index 0 and complete when applied. */
   readonly indexed: boolean
-}
-
-/** What the frames of a client are; a frame is of one shape, so that no entry asks for it. */
-export interface FrameShape {
-  readonly kind: FrameKind
-  readonly flags: number
-}
-export const PLAIN_FRAMES: FrameShape = { kind: FRAME_KIND.entries, flags: 0 }
-/** Entries of sessions, each with its mark. */
-export const SESSION_FRAMES: FrameShape = { kind: FRAME_KIND.entries, flags: FRAME_FLAG_SESSIONS }
-/** Commands to sessions: open, close, decide. */
-export const COMMAND_FRAMES: FrameShape = { kind: FRAME_KIND.session, flags: FRAME_FLAG_SESSIONS }
-
-/** Which entry of which session it is. */
-export interface SessionMark {
-  readonly session: number
-  readonly sequence: number
-}
-
-/** One sequence of entries; made by `openClient`. Sequences start at 1. */
-export interface IngestClient {
-  readonly id: number
-  readonly shape: FrameShape
-  /** Sequence of the last entry taken. */
-  submitted: number
-  /** Everything through this sequence is chosen. */
-  chosen: number
-  /** Log index of the entry with sequence `chosen`. */
-  chosenIndex: number
-  /** Checksum over the frames that are chosen, and over those that are published (apply-check). */
-  chosenFold: number
-  publishedFold: number
-  publishedThrough: number
-  failure: ReplicaError | null
-  /** Called when `chosen` rose, `failure` was set, or room appeared. */
-  onProgress: () => void
-  /** Called for each frame that is chosen, before onProgress, with the index of its last entry. */
-  onSettled: ((sequenceThrough: number, index: number) => void) | null
 }
 
 interface PublishedFrame {
@@ -103,8 +72,20 @@ interface OpenFrame {
   readonly openedAtMs: number
 }
 
+// What clients need of this stage beside its calls.
+export {
+  COMMAND_FRAMES,
+  type FrameShape,
+  type IngestClient,
+  PLAIN_FRAMES,
+  SESSION_FRAMES,
+  type SessionMark,
+} from './ingest-client.ts'
+
 export interface Ingest extends Stage {
   readonly leads: boolean
+  /** False while leadership is being handed over: what is proposed is refused (R24). */
+  readonly admits: boolean
   /** Where the leader is believed to be after an UNLEAD; 0: not known. */
   readonly leader: number
   openClient(id: number, onProgress: () => void, shape?: FrameShape): IngestClient
@@ -142,6 +123,8 @@ export function createIngest(
     readonly toDecide: OutPort
     readonly nowMs: () => number
     readonly onLead: (leads: boolean, leader: number) => void
+    /** Takes what is not about frames; returns how many cells it used. */
+    readonly onOther?: (cells: CellRing, base: number, place: number) => number
   },
 ): Ingest {
   const { log, events, toDecide, nowMs } = wiring
@@ -155,6 +138,9 @@ export function createIngest(
   let starved = false
   /** The node is down: a late LEAD must not make it look like a leader. */
   let isClosed = false
+  let admits = true
+  /** Asked for by the core, in order, and not published yet: the ring had no room. */
+  let asked: ProtocolFrame[] = []
 
   const leads = (): boolean => ballot >= 0
   const openFrame = (client: IngestClient, bodyBytesMin: number): OpenFrame | null => {
@@ -168,7 +154,7 @@ export function createIngest(
   }
   /** The open frame if `sizeBytes` more fit in it, else a new one; null: no room. */
   const frameFor = (client: IngestClient, sizeBytes: number, count: number): OpenFrame | null => {
-    if (!leads() || client.failure !== null) return null
+    if (!leads() || !admits || client.failure !== null) return null
     const fits =
       open?.client === client &&
       open.at + sizeBytes <= open.limit &&
@@ -212,6 +198,21 @@ export function createIngest(
     pushTo(published, { client, through, sequenceThrough, sizeBytes, fold: client.publishedFold })
     uncommittedBytes += sizeBytes
     next += count
+    flush(toDecide)
+  }
+  /** Config and empty frames go into the sequence like any other, and belong to no client (R26). */
+  const putAsked = (): void => {
+    if (asked.length === 0) return
+    seal()
+    while (asked.length > 0) {
+      const frame = putProtocolFrame(log, asked[0]!, ballot, next)
+      if (frame === null) return
+      const base = claim(toDecide)
+      const { offset, end } = frame
+      cell.writeFrameCell(toDecide.words, base, frame, { ring: 0, offset, end })
+      next += 1
+      asked.shift()
+    }
     flush(toDecide)
   }
   const settle = (frame: PublishedFrame, index: number): void => {
@@ -264,8 +265,9 @@ export function createIngest(
   }
   /** Bytes of the ring get free without a word from decide, so a starved client polls for them. */
   const hasRoom = (): boolean =>
-    open !== null ||
-    (uncommittedBytes < config.uncommittedBytesMax &&
+    (admits && open !== null) ||
+    (admits &&
+      uncommittedBytes < config.uncommittedBytesMax &&
       toDecide.overflow.length === 0 &&
       freeBytes(log) >= 2 * config.batchBytesMax)
   const wakeStarved = (except: ReadonlySet<IngestClient>): void => {
@@ -282,6 +284,7 @@ export function createIngest(
     if (open !== null) publish(log, 0)
     open = null
     ballot = -1
+    asked = []
     uncommittedBytes = 0
     const lost = new Set(takeAll(published).map((frame) => frame.client))
     done.clear()
@@ -296,15 +299,30 @@ export function createIngest(
     isClosed = true
     fail(error)
   }
-  const onEvent = (words: Float64Array, base: number): number => {
+  const askFor = (config: Uint8Array): void => {
+    if (config.length > 0) asked.push(config)
+    asked.push(null)
+  }
+  const onEvent = (words: Float64Array, base: number, place: number): number => {
     const kind = words[base]!
     if (isClosed) return 1
     if (kind === cell.LEAD) {
       ballot = words[base + 1]!
       next = words[base + 2]!
+      admits = true
       wiring.onLead(true, 0)
     } else if (kind === cell.UNLEAD) onUnlead(words[base + 1]!)
-    else if (kind === cell.CHOSEN && config.indexed) onChosen(words[base + 1]!)
+    else if (kind === cell.CHOSEN) {
+      if (config.indexed) onChosen(words[base + 1]!)
+    } else if (kind === cell.ADMIT) {
+      seal() // what clients were promised to be tried is, also on the eve of a hand-over
+      admits = words[base + 1] === 1
+      starved = true // whoever waits for room looks again when there is some
+    } else if (kind === CONFIGURE) {
+      // One of a ballot that has ended comes too late: the core has forgotten it.
+      if (words[base + 1] === ballot) askFor(readMembership(events, place))
+      return groupCellsOf(words, base)
+    } else return wiring.onOther?.(events, base, place) ?? 1
     return 1
   }
   return {
@@ -315,24 +333,15 @@ export function createIngest(
     get leads() {
       return leads()
     },
+    get admits() {
+      return admits
+    },
     get leader() {
       return leader
     },
     openClient(id, onProgress, shape = PLAIN_FRAMES) {
       assert(!clients.has(id), 'a client id is used once')
-      const client: IngestClient = {
-        id,
-        shape,
-        submitted: 0,
-        chosen: 0,
-        chosenIndex: 0,
-        chosenFold: 0,
-        publishedFold: 0,
-        publishedThrough: 0,
-        failure: null,
-        onProgress,
-        onSettled: null,
-      }
+      const client = createIngestClient(id, onProgress, shape)
       clients.set(id, client)
       return client
     },
@@ -375,6 +384,7 @@ export function createIngest(
     },
     doWork() {
       const work = drain(events, EVENTS_MAX, onEvent)
+      putAsked()
       if (open !== null && nowMs() - open.openedAtMs >= config.lingerMs) seal()
       flush(toDecide)
       if (starved && hasRoom()) wakeStarved(NOBODY)

@@ -9,13 +9,14 @@
  * blocks nor sleeps, so it runs on either kind of thread; it must not free ring bytes (decide
  * does).
  */
-import { type FrameHeader, checkFrame, createFrameHeader } from '../codec/frame.ts'
+import { FRAME_KIND, type FrameHeader, checkFrame, createFrameHeader } from '../codec/frame.ts'
 import { available, cellBase, consume } from '../ring/cell-ring.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
 import { type LogRing, UNIT_SIZE_BYTES } from '../ring/log-ring.ts'
 import { type Delay, dueAt } from '../net/delay.ts'
 import { AT_PAYLOAD_END, AT_PAYLOAD_OFFSET, AT_STAMP, LINK_KIND_MIN } from '../net/link.ts'
 import { AT_FRAMES, AT_SIZE, type FrameCell, writeFrameCell } from './cells.ts'
+import { isKnownConfig } from './config-frame.ts'
 import { type OutPort, claim, flush } from './port.ts'
 import type { Stage } from './stage.ts'
 
@@ -112,6 +113,7 @@ function framesOf(
   for (let at = offset; at < limit; at += header.sizeBytes) {
     if (frames.length === FRAMES_MAX) return []
     if (checkFrame(log.bytes, log.view, at, limit, header) !== 'ok') return []
+    if (header.kind === FRAME_KIND.config && !isKnownConfig(log, at, header)) return []
     frames.push({ ...header })
   }
   return frames

@@ -18,6 +18,7 @@ import {
   fillNext,
   sparePath,
   startNext,
+  writeConfig,
 } from './segment.ts'
 
 export const RECORDS_QUEUED_MAX = IOV_MAX / 2 // an envelope and a payload each
@@ -111,6 +112,7 @@ export function rollOver(wal: Wal, disk: Disk): void {
     synced,
   })
   storage.pwrite(file, header, 0)
+  if (start.config !== null) writeConfig(storage, segment, start.config)
   beginSegment(wal.map, number, wal.fold.last, wal.fold.sync !== null)
   disk.segments.push(segment)
   disk.unsynced.push(segment)

@@ -6,6 +6,10 @@
  * frame's end whose chain is known; an accept-sync transaction changes nothing before its commit
  * (R12); only its commit cuts the log.
  *
+ * Entries of ballot 0 are learned, hence chosen: they raise the floor themselves (R31). A
+ * transaction of ballot 0 is how a voter turns learner. Config batches are kept as bytes, the
+ * newest at or below the floor and all above it, so that trimming never loses the membership (R40).
+ *
  * Basic Paxos records (instance-*) change nothing here: whoever opens the WAL folds his own.
  */
 import { assert, unreachable } from '../base/assert.ts'
@@ -19,6 +23,14 @@ export interface FrameMark {
   readonly first: LogIndex
   readonly count: number
   readonly sizeBytes: number
+  /** What a config frame says (codec/membership.ts), its own copy; absent in all others. */
+  readonly config?: Uint8Array
+}
+
+/** A config batch of the log, undecoded. */
+export interface ConfigMark {
+  readonly index: LogIndex
+  readonly bytes: Uint8Array
 }
 
 /** Chain value behind a frame that ends at `through`. */
@@ -36,6 +48,7 @@ export interface OpenSync {
   lastChain: number
   /** Behind syncPoint, ascending. */
   readonly marks: ChainMark[]
+  readonly configs: ConfigMark[]
 }
 
 /** What one segment header repeats, so that older segments can go. */
@@ -50,6 +63,8 @@ export interface FoldStart {
   readonly lsn: Lsn
   /** LSN of the newest record that is not `entries`; 0: none. */
   readonly metadataLsn: Lsn
+  /** The newest config batch in the log; null: none is. */
+  readonly config: ConfigMark | null
 }
 
 export interface Fold {
@@ -63,6 +78,8 @@ export interface Fold {
   metadataLsn: Lsn
   /** Frame ends above the floor, ascending; the last one is (last, lastChain). */
   readonly marks: ChainMark[]
+  /** Config batches, ascending: at most one of them at or below the floor. */
+  readonly configs: ConfigMark[]
   sync: OpenSync | null
 }
 
@@ -75,6 +92,7 @@ export const EMPTY_START: FoldStart = {
   floorChain: 0,
   lsn: NO_LSN,
   metadataLsn: NO_LSN,
+  config: null,
 }
 
 export function openFold(start: FoldStart): Fold {
@@ -82,13 +100,15 @@ export function openFold(start: FoldStart): Fold {
   assert(floor <= last, 'the floor is within the log')
   const marks = last > floor ? [{ through: last, chain: lastChain }] : []
   const sync = null
+  const configs = start.config === null ? [] : [start.config]
   const known = { promised, acceptedBallot, last, lastChain, floor, floorChain }
-  return { ...known, lsn, metadataLsn, marks, sync }
+  return { ...known, lsn, metadataLsn, marks, configs, sync }
 }
 
 export function startOf(fold: Fold): FoldStart {
   const { promised, acceptedBallot, last, lastChain, floor, floorChain, lsn, metadataLsn } = fold
-  return { promised, acceptedBallot, last, lastChain, floor, floorChain, lsn, metadataLsn }
+  const config = fold.configs.at(-1) ?? null
+  return { promised, acceptedBallot, last, lastChain, floor, floorChain, lsn, metadataLsn, config }
 }
 
 /** All but plain entries: what envelopes name as the newest metadata. */
@@ -108,14 +128,19 @@ export function foldRecord(
   fold.lsn = lsn
   if (isMetadata(record)) fold.metadataLsn = lsn
   change(fold, record, frames)
-  raiseFloor(fold, floor)
+  const isLearned = record.kind === 'entries' && record.ballot === NO_BALLOT
+  raiseFloor(fold, isLearned ? record.through : floor)
 }
 
 function change(fold: Fold, record: WalRecord, frames: readonly FrameMark[]): void {
   switch (record.kind) {
     case 'entries':
       assert(record.prev === fold.last, 'entries follow the last index')
-      extend(fold, fold.marks, frames)
+      assert(
+        record.ballot !== NO_BALLOT || fold.acceptedBallot === NO_BALLOT,
+        'who learns holds nothing that it accepted',
+      )
+      extend(fold, frames)
       return assert(fold.last === record.through, 'the frames reach through')
     case 'promised':
       return promise(fold, record.ballot)
@@ -125,7 +150,7 @@ function change(fold: Fold, record: WalRecord, frames: readonly FrameMark[]): vo
       const { sync } = fold
       assert(sync?.ballot === record.ballot, 'sync-entries belong to the open transaction')
       assert(record.prev === sync.last, 'sync-entries follow the pending ones')
-      extend(sync, sync.marks, frames)
+      extend(sync, frames)
       return assert(sync.last === record.through, 'the frames reach through')
     }
     case 'sync-commit':
@@ -142,17 +167,15 @@ function change(fold: Fold, record: WalRecord, frames: readonly FrameMark[]): vo
   }
 }
 
-interface Tail {
-  last: LogIndex
-  lastChain: number
-}
+type Tail = Pick<OpenSync, 'last' | 'lastChain' | 'marks' | 'configs'>
 
-function extend(tail: Tail, marks: ChainMark[], frames: readonly FrameMark[]): void {
-  for (const { first, count, headerCrc } of frames) {
+function extend(tail: Tail, frames: readonly FrameMark[]): void {
+  for (const { first, count, headerCrc, config } of frames) {
     assert(first === tail.last + 1, 'frames are consecutive')
     tail.last = (first + count - 1) as LogIndex
     tail.lastChain = chainOf(tail.lastChain, headerCrc)
-    marks.push({ through: tail.last, chain: tail.lastChain })
+    tail.marks.push({ through: tail.last, chain: tail.lastChain })
+    if (config !== undefined) tail.configs.push({ index: first, bytes: config })
   }
 }
 
@@ -175,13 +198,16 @@ function begin(fold: Fold, record: SyncBeginRecord): OpenSync {
     last: syncPoint,
     lastChain: chainAt(fold, syncPoint),
     marks: [],
+    configs: [],
   }
 }
 
 function commit(fold: Fold, sync: OpenSync): void {
   assert(sync.syncPoint >= fold.floor, 'a commit never cuts below the floor')
-  const { marks } = fold
+  const { marks, configs } = fold
   while (marks.length > 0 && marks[marks.length - 1]!.through > sync.syncPoint) marks.pop()
+  while (configs.length > 0 && configs.at(-1)!.index > sync.syncPoint) configs.pop()
+  configs.push(...sync.configs)
   for (const mark of sync.marks) marks.push(mark)
   fold.last = sync.last
   fold.lastChain = sync.lastChain
@@ -200,7 +226,7 @@ export function chainAt(fold: Fold, index: LogIndex): number {
 
 /** Clamped to the log (R14), and to the end of a frame, so that its chain is known. */
 function raiseFloor(fold: Fold, floor: LogIndex): void {
-  const { marks } = fold
+  const { marks, configs } = fold
   let passed = 0
   while (passed < marks.length && marks[passed]!.through <= floor) passed++
   if (passed === 0) return
@@ -208,4 +234,5 @@ function raiseFloor(fold: Fold, floor: LogIndex): void {
   fold.floor = through
   fold.floorChain = chain
   marks.splice(0, passed)
+  while (configs.length > 1 && configs[1]!.index <= through) configs.shift()
 }

@@ -7,7 +7,7 @@ import { assert } from '../base/assert.ts'
 import type { Storage } from '../base/storage.ts'
 import { ENVELOPE_SIZE_BYTES } from '../codec/record.ts'
 import type { Ballot, LogIndex, Lsn } from '../core/ids.ts'
-import { type ChainMark, EMPTY_START, openFold } from './fold.ts'
+import { type ChainMark, type ConfigMark, EMPTY_START, openFold } from './fold.ts'
 import { type Durability, type Identity, enterDir, identityHashOf, leaveDir } from './identity.ts'
 import { createLogMap } from './log-map.ts'
 import { type Findings, type FoundSegment, type RecordVisitor, recover } from './recover.ts'
@@ -18,6 +18,7 @@ import {
   numbersOf,
   segmentPath,
   sparePath,
+  writeConfig,
   zeroRange,
 } from './segment.ts'
 import { type Disk, RECORDS_QUEUED_MAX, type Wal, guarded, rollOver } from './disk.ts'
@@ -49,6 +50,8 @@ export interface Recovered {
   readonly marks: readonly ChainMark[]
   readonly nextLsn: Lsn
   readonly retainedFirst: LogIndex
+  /** Config batches, ascending: the newest at or below the floor, and all above it. */
+  readonly configs: readonly ConfigMark[]
 }
 
 /** @throws ReplicaError E_DATA_DIR, E_WAL_CORRUPT or E_DISK */
@@ -88,6 +91,7 @@ function opened(wal: Wal, identity: Identity): { wal: Wal; recovered: Recovered 
     marks: [...marks],
     nextLsn: (lsn + 1) as Lsn,
     retainedFirst: retainedFirst(wal),
+    configs: [...wal.fold.configs],
   }
   return { wal, recovered }
 }
@@ -100,7 +104,7 @@ function opened(wal: Wal, identity: Identity): { wal: Wal; recovered: Recovered 
 function rewriteTail(storage: Storage, segments: readonly FoundSegment[]): void {
   const chunk = new Uint8Array(FILL_STEP_BYTES)
   for (const segment of segments) {
-    const { file, tail, unsyncedFrom } = segment
+    const { file, tail, unsyncedFrom, configToWrite } = segment
     for (let at = unsyncedFrom; at < tail; at += chunk.length) {
       const part = chunk.subarray(0, Math.min(chunk.length, tail - at))
       storage.pread(file, part, at)
@@ -108,7 +112,9 @@ function rewriteTail(storage: Storage, segments: readonly FoundSegment[]): void 
     }
     const isLast = segment === segments.at(-1)
     if (isLast) zeroRange(storage, file, tail, segment.sizeBytes)
-    if (isLast || unsyncedFrom < tail) storage.datasync(file)
+    if (configToWrite !== null) writeConfig(storage, segment, configToWrite)
+    const isWritten = unsyncedFrom < tail || configToWrite !== null
+    if (isLast || isWritten) storage.datasync(file)
   }
 }
 

@@ -11,14 +11,16 @@
 import { ReplicaError } from '../base/errors.ts'
 import type { Storage } from '../base/storage.ts'
 import type { LogIndex, Lsn } from '../core/ids.ts'
-import { EMPTY_START, type Fold, foldRecord, openFold } from './fold.ts'
+import { type ConfigMark, EMPTY_START, type Fold, foldRecord, openFold } from './fold.ts'
 import { type LogMap, beginSegment, createLogMap, mapRecord, settlePending } from './log-map.ts'
 import { type FoundRecord, type Window, greatestSynced, openWindow, readRecord } from './scan.ts'
 import {
+  type FoundHeader,
   SEGMENT_HEADER_SIZE_BYTES,
   type Segment,
   type SegmentHeader,
   numbersOf,
+  readConfig,
   readHeader,
   readMark,
   segmentPath,
@@ -30,6 +32,8 @@ export type RecordVisitor = (record: FoundRecord) => void
 /** A segment, and from where on nothing in it is known to have been synced. */
 export interface FoundSegment extends Segment {
   unsyncedFrom: number
+  /** The config beside its header was torn or damaged, and is known from the log before it. */
+  readonly configToWrite: ConfigMark | null
 }
 
 export interface Findings {
@@ -151,12 +155,20 @@ function takeSegment(scan: Scan, number: number): boolean {
   const tail = SEGMENT_HEADER_SIZE_BYTES
   const { sizeBytes } = header
   const headerSynced = true
-  const segment = { number, path, file, sizeBytes, tail, headerSynced, unsyncedFrom: sizeBytes }
+  const known = isFirst ? null : (fold.configs.at(-1) ?? null)
+  const config = readConfig(storage, file, number)
+  const isIntact = (config?.index ?? 0) === header.configIndex
+  const configToWrite = isIntact ? null : known
+  const extent = { sizeBytes, tail, headerSynced, unsyncedFrom: sizeBytes }
+  const segment = { number, path, file, ...extent, configToWrite }
   segments.push(segment)
   if (isFirst) {
-    scan.fold = openFold(header)
+    // Nothing else knows who belongs to the cluster: what came before is trimmed.
+    if (!isIntact) corrupt(path, 0, 'the membership of its head is damaged')
+    const start = { ...header, config }
+    scan.fold = openFold(start)
     scan.chain = header.recordChain
-    scan.start = header
+    scan.start = start
     scan.floorSaid = header.floor
   } else {
     scan.unsynced.push({ lsn: (header.lsn + 1) as Lsn, segment, at: 0 })
@@ -168,7 +180,7 @@ function takeSegment(scan: Scan, number: number): boolean {
   return true
 }
 
-const continues = ({ fold, chain, segments }: Scan, header: SegmentHeader): boolean =>
+const continues = ({ fold, chain, segments }: Scan, header: FoundHeader): boolean =>
   header.segment === segments.at(-1)!.number + 1 &&
   header.lsn === fold.lsn &&
   header.recordChain === chain
@@ -188,7 +200,7 @@ function takeRecords(scan: Scan, segment: FoundSegment): void {
     scan.onRecord?.(found)
     scan.unsynced.push({ lsn: found.lsn, segment, at: offset })
     scan.chain = found.chain
-    if (found.floor > scan.floorSaid) scan.floorSaid = found.floor
+    scan.floorSaid = Math.max(scan.floorSaid, found.floor, fold.floor) as LogIndex
     raiseSynced(scan, found.synced)
     segment.tail += found.sizeBytes
   }
@@ -242,11 +254,11 @@ function provenBy(
   return { synced, records: inRecords >= 0 }
 }
 
-function corrupt(path: string, offsetBytes: number): never {
+function corrupt(path: string, offsetBytes: number, problem = 'damaged, and it was synced'): never {
   const segment = path.slice(path.lastIndexOf('/') + 1)
   throw new ReplicaError(
     'E_WAL_CORRUPT',
-    `${segment}, offset ${offsetBytes}: damaged, and it was synced; the node does not start`,
+    `${segment}, offset ${offsetBytes}: ${problem}; the node does not start`,
     { segment, offsetBytes },
   )
 }

@@ -12,6 +12,8 @@ import {
   FRAME_ALIGN_BYTES,
   type FrameHeader,
   checkFrame,
+  FRAME_KIND,
+  type FrameKind,
   createFrameHeader,
 } from '../codec/frame.ts'
 import {
@@ -31,6 +33,7 @@ import {
   decodeEnvelope,
   recordOf,
 } from '../codec/record.ts'
+import { configBytesOf } from '../codec/membership.ts'
 import type { Ballot, LogIndex, Lsn } from '../core/ids.ts'
 import type { WalRecord } from '../core/records.ts'
 import { type FrameMark, isMetadata } from './fold.ts'
@@ -44,6 +47,7 @@ export interface ReadFrame extends FrameMark {
   readonly ballot: Ballot
   /** Of its header in those bytes. */
   readonly offset: number
+  readonly kind: FrameKind
 }
 
 /** Words of an envelope that was found whole. */
@@ -161,7 +165,10 @@ export function framesIn(payload: Uint8Array, envelope: Envelope): ReadFrame[] |
   let offset = 0
   while (offset < payload.length) {
     if (checkFrame(payload, view, offset, payload.length, header) !== 'ok') return null
-    frames.push(foundAt(header, offset))
+    const found = foundAt(header, offset)
+    const isConfig = header.kind === FRAME_KIND.config
+    const config = isConfig ? configBytesOf(payload, view, offset, header).slice() : null
+    frames.push(config === null ? found : { ...found, config })
     digest = chainStep(digest, header.headerCrc)
     offset += header.sizeBytes
   }
@@ -169,8 +176,8 @@ export function framesIn(payload: Uint8Array, envelope: Envelope): ReadFrame[] |
 }
 
 export function foundAt(header: FrameHeader, offset: number): ReadFrame {
-  const { first, count, ballot, sizeBytes, headerCrc } = header
-  return { first, count, ballot, sizeBytes, headerCrc, offset }
+  const { first, count, ballot, sizeBytes, headerCrc, kind } = header
+  return { first, count, ballot, sizeBytes, headerCrc, offset, kind }
 }
 
 /**

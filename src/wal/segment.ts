@@ -1,37 +1,45 @@
 /**
  * Segment files: their names, their header, and how one is made ready ahead of its use.
  *
- *     bytes 0        128          2048    2080          4096                          sizeBytes
- *           +--------+------------+-------+-------------+---------------------------+
- *           | header | zero       | mark  | zero        | records, then zeros or    |
- *           |        |            |       |             | records of an older life  |
- *           +--------+------------+-------+-------------+---------------------------+
+ *     bytes 0        128     1024     1536   2048    2080    4096                       sizeBytes
+ *           +--------+-------+--------+------+-------+-------+---------------------------+
+ *           | header | zero  | config | zero | mark  | zero  | records, then zeros or    |
+ *           |        |       |        |      |       |       | records of an older life  |
+ *           +--------+-------+--------+------+-------+-------+---------------------------+
  *
  *     header, 16 doubles:  0 magic | 1 segment | 2 identity hash | 3 sizeBytes | 4 lsn before |
  *       5 record chain before | 6 synced lsn | 7 promised | 8 acceptedBallot | 9 last | 10 chain at
- *       last | 11 floor | 12 chain at floor | 13 newest metadata lsn | 14 zero | 15 crc32 of 0-119
+ *       last | 11 floor | 12 chain at floor | 13 newest metadata lsn | 14 index of the
+ *       newest config batch, 0: none | 15 crc32 of 0-119
+ *     config, 64 doubles:  0 magic | 1 segment | 2 index | 3 size | bytes of the membership from 32
+ *       on | 63 crc32 of bytes 0-503; only where the header names an index
  *     mark, 4 doubles:     0 magic | 1 segment | 2 synced lsn | 3 crc32 of bytes 0-23
  *
- * Header and mark lie in a sector each, so that a power cut leaves the old one or the new one. A
+ * Each of them lies in a sector, so that a power cut leaves the old one or the new one. A
  * file is named before it is begun: until its header names its own number it is a spare.
  * The header repeats the state at its start, so that older segments can be trimmed.
  */
 import { assert } from '../base/assert.ts'
 import { type Storage, type StorageFile, joinPath } from '../base/storage.ts'
 import type { Ballot, LogIndex, Lsn } from '../core/ids.ts'
+import type { ConfigMark, FoldStart } from './fold.ts'
 import { checksumOf } from './identity.ts'
-import type { FoldStart } from './fold.ts'
 
 export const SEGMENT_HEADER_SIZE_BYTES = 4096
 export const FILL_STEP_BYTES = 2 ** 20
 
+const CONFIG_OFFSET = 1024
+const CONFIG_SIZE_BYTES = 512
+const CONFIG_BYTES_AT = 32
 const MARK_OFFSET = 2048
 const CELL_SIZE_BYTES = 128
 const MARK_SIZE_BYTES = 32
 const HEADER_MAGIC = 0x58505701 // 'XPW' and the version of the format
 const MARK_MAGIC = 0x58504d01
+const CONFIG_MAGIC = 0x58504301
 const HEADER_CRC = 15
 const MARK_CRC = 3
+const CONFIG_CRC = 63
 const SYNC_EVERY_STEPS = 4
 const ZEROS = new Uint8Array(FILL_STEP_BYTES)
 
@@ -89,7 +97,14 @@ export function encodeHeader(header: SegmentHeader): Uint8Array {
   words[11] = header.floor
   words[12] = header.floorChain
   words[13] = header.metadataLsn
+  words[14] = header.config?.index ?? 0
   return seal(words, HEADER_CRC)
+}
+
+/** A header as it is read: its config lies beside it (`readConfig`). */
+export interface FoundHeader extends Omit<SegmentHeader, 'config'> {
+  /** Of the newest config batch at the segment's start; 0: none. */
+  readonly configIndex: LogIndex
 }
 
 /** The header of segment `number`; null: none, of another number, of another node, or damaged. */
@@ -98,7 +113,7 @@ export function readHeader(
   file: StorageFile,
   number: number,
   identityHash: number,
-): SegmentHeader | null {
+): FoundHeader | null {
   const words = readWords(storage, file, 0, CELL_SIZE_BYTES, HEADER_CRC)
   if (words?.[0] !== HEADER_MAGIC || words[1] !== number || words[2] !== identityHash) return null
   return {
@@ -115,7 +130,29 @@ export function readHeader(
     floor: words[11]! as LogIndex,
     floorChain: words[12]!,
     metadataLsn: words[13]! as Lsn,
+    configIndex: words[14]! as LogIndex,
   }
+}
+
+/** Beside the header, and synced with it, so that trimming never loses a membership. */
+export function writeConfig(
+  storage: Storage,
+  { number, file }: Pick<Segment, 'number' | 'file'>,
+  { index, bytes }: ConfigMark,
+): void {
+  const words = new Float64Array(CONFIG_SIZE_BYTES / 8)
+  words.set([CONFIG_MAGIC, number, index, bytes.length])
+  assert(CONFIG_BYTES_AT + bytes.length <= 8 * CONFIG_CRC, 'a membership fits its sector')
+  new Uint8Array(words.buffer).set(bytes, CONFIG_BYTES_AT)
+  storage.pwrite(file, seal(words, CONFIG_CRC), CONFIG_OFFSET)
+}
+
+/** Null: none of segment `number`, or damaged. */
+export function readConfig(storage: Storage, file: StorageFile, number: number): ConfigMark | null {
+  const words = readWords(storage, file, CONFIG_OFFSET, CONFIG_SIZE_BYTES, CONFIG_CRC)
+  if (words?.[0] !== CONFIG_MAGIC || words[1] !== number) return null
+  const bytes = new Uint8Array(words.buffer, CONFIG_BYTES_AT, words[3])
+  return { index: words[2]! as LogIndex, bytes }
 }
 
 /** Says outside of any record how far the disk was synced; not synced itself. */

@@ -63,7 +63,7 @@ export function append(
   assert(payloadSize === sizeOf(marks), 'the payload is the frames, whole')
   if (disk !== null) guarded(wal, () => makeRoom(wal, disk, ENVELOPE_SIZE_BYTES + payloadSize))
   foldRecord(fold, record, lsn, floor, marks)
-  if (floor > wal.floorSaid) wal.floorSaid = floor
+  wal.floorSaid = Math.max(wal.floorSaid, floor, fold.floor) as LogIndex
   wal.recordsWritten++
   wal.bytesWritten += ENVELOPE_SIZE_BYTES + payloadSize
   if (disk === null) return

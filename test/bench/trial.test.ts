@@ -50,6 +50,34 @@ test.each(['memory', 'tcp'])(
   },
 )
 
+const CHAIN = { nodes: '5', roles: 'leader,follower,follower,learner,learner' }
+
+test.each(['memory', 'tcp'])('%s: weights, a forced node and quorum sizes', async (transport) => {
+  const trial = await run({ transport, weights: '9,5,1', forced: 'n3', quorums: '2,2' })
+  expectSafe(trial)
+})
+
+test.each(['memory', 'tcp'])('%s: a chain of learners applies all', async (transport) => {
+  const trial = await run({ ...CHAIN, transport, sources: 'n4=n2,n5=n4' })
+  expectSafe(trial)
+  const [leader, , , , end] = trial.nodes
+  expect([end!.role, end!.applied, end!.stateHash]).toEqual([
+    'learner',
+    leader!.applied,
+    leader!.stateHash,
+  ])
+})
+
+test('a learner chain goes on when a link of it dies', async () => {
+  const trial = await run({ ...CHAIN, sources: 'n4=n2,n5=n4', killNode: '4@0.5', duration: '3' })
+  expectSafe(trial)
+})
+
+test('the load goes on without its forced node, which is degraded', async () => {
+  const trial = await run({ forced: 'n3', killNode: '3@0.4', duration: '4' })
+  expectSafe(trial)
+})
+
 test('duelling proposers choose fewer values, safely', async () => {
   expectSafe(await run({ engine: 'basic-paxos', proposers: '2', inflight: '16' }))
 })

@@ -20,6 +20,7 @@ const judge = (nodes: readonly NodeEnd[], failures: readonly string[] = []) =>
   verdictOf({
     ...{ nodes, failures, clients: [CLIENT], entries: 90, chosen: 100 },
     basicPaxos: false,
+    acceptQuorum: null,
   })
 
 test('nodes that applied what was acknowledged are safe', () => {
@@ -54,6 +55,6 @@ test('a killed node is judged by its disk only', () => {
 
 test('entries that no client vouches for are not checked', () => {
   const input = { nodes: [node(1), node(2), node(3)], clients: [], entries: 90, chosen: 100 }
-  const safety = verdictOf({ ...input, failures: [], basicPaxos: false })
+  const safety = verdictOf({ ...input, failures: [], basicPaxos: false, acceptQuorum: null })
   expect([safety.violations, safety.checkedEntries < 90]).toEqual([1, true])
 })

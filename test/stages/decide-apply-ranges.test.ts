@@ -94,7 +94,6 @@ function decideWith(first: number, frames: readonly FrameRef[], answersAll: bool
     toIngest: null,
     answersAll,
     retainBytes: 0,
-    appliesHere: true,
     nowMs: () => 0,
     onEvent: () => undefined,
     onView: () => undefined,

@@ -48,7 +48,7 @@ function open(answer: Answer, cells = 64) {
   const stage = createDecideStage({
     ...{ core, codec, logRings: [log], ...rings, toApply: port(cellRing()) },
     ...{ toWal: port(wal), toFanout: port(cellRing()), toIngest: port(ingest) },
-    ...{ answersAll: false, retainBytes: 0, appliesHere: true, nowMs: () => 0 },
+    ...{ answersAll: false, retainBytes: 0, nowMs: () => 0 },
     ...{ onEvent: () => undefined, onView: () => undefined },
   })
   const received = port(rings.received)

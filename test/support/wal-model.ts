@@ -12,6 +12,8 @@ export interface ModelFrame {
   readonly chain: number
   readonly ballot: number
   readonly bytes: Uint8Array
+  /** What a config frame says; null: it is none. */
+  readonly config: Uint8Array | null
 }
 
 export interface ModelState {
@@ -50,13 +52,14 @@ export interface NewFrame {
   readonly headerCrc: number
   readonly ballot: number
   readonly bytes: Uint8Array
+  readonly config?: Uint8Array
 }
 
 function extended(log: readonly ModelFrame[], frames: readonly NewFrame[]): ModelFrame[] {
   const longer = [...log]
-  for (const { first, count, headerCrc, ballot, bytes } of frames) {
+  for (const { first, count, headerCrc, ballot, bytes, config = null } of frames) {
     const chain = chainOf(chainOfLog(longer), headerCrc)
-    longer.push({ first, through: first + count - 1, chain, ballot, bytes })
+    longer.push({ first, through: first + count - 1, chain, ballot, bytes, config })
   }
   return longer
 }
@@ -70,7 +73,8 @@ export function after(
   frames: readonly NewFrame[],
 ): ModelState {
   const changed = { ...state, ...changeOf(state, record, frames), lsn }
-  const floorSaid = Math.max(state.floorSaid, floor)
+  const isLearned = record.kind === 'entries' && record.ballot === 0
+  const floorSaid = Math.max(state.floorSaid, isLearned ? record.through : floor)
   const reached = changed.log.findLast(({ through }) => through <= floorSaid)?.through ?? 0
   return { ...changed, floorSaid, floor: Math.max(state.floor, reached) }
 }
@@ -105,8 +109,22 @@ function changeOf(
   }
 }
 
+/** The newest config batch at or below the floor, and all above it. */
+function configsOf({ log, floor }: ModelState): { index: LogIndex; bytes: Uint8Array }[] {
+  const all = log.flatMap(({ first, config }) =>
+    config === null ? [] : [{ index: first as LogIndex, bytes: config }],
+  )
+  const below = all.filter(({ index }) => index <= floor)
+  return [...below.slice(-1), ...all.slice(below.length)]
+}
+
 /** The part of a state that recovery reports. */
-export const reportOf = ({ promised, acceptedBallot, log, floor, lsn }: ModelState) => ({
+export const reportOf = (state: ModelState) => ({
+  ...logReportOf(state),
+  configs: configsOf(state),
+})
+
+const logReportOf = ({ promised, acceptedBallot, log, floor, lsn }: ModelState) => ({
   promised: promised as Ballot,
   acceptedBallot: acceptedBallot as Ballot,
   last: lastOf(log) as LogIndex,

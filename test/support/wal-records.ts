@@ -13,6 +13,7 @@ import {
   writeFrameHeader,
   FRAME_HEADER_SIZE_BYTES,
 } from '../../src/codec/frame.ts'
+import { configBytesOf } from '../../src/codec/membership.ts'
 import type { Ballot, LogIndex } from '../../src/core/ids.ts'
 import type { ReadFrame } from '../../src/wal/scan.ts'
 
@@ -35,6 +36,19 @@ export function frameOf(
     const payload = new Uint8Array(payloadSizeBytes).fill((ballot * 31 + (first + i) * 7) & 255)
     offset = writeEntry(bytes, view, offset, payload)
   }
+  stampFrame(bytes, view, 0, ballot as Ballot, first as LogIndex)
+  return bytes
+}
+
+/** A config frame of one entry, these bytes. */
+export function configFrameOf(ballot: number, first: number, payload: Uint8Array): Uint8Array {
+  const bodySizeBytes = entrySizeOf(payload.length)
+  const bytes = new Uint8Array(frameSizeOf(bodySizeBytes))
+  const view = new DataView(bytes.buffer)
+  const { config: kind } = FRAME_KIND
+  const client = { clientId: 0, clientSequence: 0 }
+  writeFrameHeader(view, 0, { kind, flags: 0, bodySizeBytes, count: 1, ...client })
+  writeEntry(bytes, view, FRAME_HEADER_SIZE_BYTES, payload)
   stampFrame(bytes, view, 0, ballot as Ballot, first as LogIndex)
   return bytes
 }
@@ -67,8 +81,10 @@ export function framesOf(bytes: Uint8Array): ReadFrame[] {
   for (let offset = 0; offset < bytes.length; offset += header.sizeBytes) {
     const check = checkFrame(bytes, view, offset, bytes.length, header)
     if (check !== 'ok') throw new Error(`frame at ${offset}: ${check}`)
-    const { first, count, ballot, sizeBytes, headerCrc } = header
-    found.push({ first, count, ballot, sizeBytes, headerCrc, offset })
+    const { first, count, ballot, sizeBytes, headerCrc, kind } = header
+    const frame = { first, count, ballot, sizeBytes, headerCrc, offset, kind }
+    const config = kind === FRAME_KIND.config ? configBytesOf(bytes, view, offset, header) : null
+    found.push(config === null ? frame : { ...frame, config: config.slice() })
   }
   return found
 }

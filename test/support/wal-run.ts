@@ -37,7 +37,7 @@ import {
   lastOf,
   reportOf,
 } from './wal-model.ts'
-import { frameOf, framesOf, pack } from './wal-records.ts'
+import { configFrameOf, frameOf, framesOf, pack } from './wal-records.ts'
 
 export const DIR = '/data/n1'
 const SEGMENT_SIZE_BYTES = 16 * 1024
@@ -61,6 +61,10 @@ export interface RunCounts {
   trimmed: number
   segments: number
   commits: number
+  configs: number
+  /** Recoveries whose newest config batch was trimmed with its segment. */
+  configsFromHeads: number
+  turns: number
 }
 
 interface Run {
@@ -86,7 +90,18 @@ export function liveOf(seed: number, steps: number): RunCounts {
   const run: Run = {
     random: randomOf(seed),
     storage,
-    counts: { crashes: 0, kills: 0, failedSyncs: 0, torn: 0, trimmed: 0, segments: 0, commits: 0 },
+    counts: {
+      crashes: 0,
+      kills: 0,
+      failedSyncs: 0,
+      torn: 0,
+      trimmed: 0,
+      segments: 0,
+      commits: 0,
+      configs: 0,
+      configsFromHeads: 0,
+      turns: 0,
+    },
     states: [EMPTY_MODEL],
     durable: 0,
     trimAsked: 0,
@@ -159,6 +174,12 @@ function framesFrom(run: Run, ballot: number, last: number): Uint8Array[] {
   const frames: Uint8Array[] = []
   let first = last + 1
   for (let left = 1 + under(run, 3); left > 0; left--) {
+    if (run.random() < 0.03) {
+      frames.push(configFrameOf(ballot, first, new Uint8Array(16 + under(run, 200)).fill(first)))
+      run.counts.configs++
+      first += 1
+      continue
+    }
     const count = 1 + under(run, 4)
     frames.push(frameOf(ballot, first, count, under(run, 200)))
     first += count
@@ -172,6 +193,8 @@ const throughOf = (frames: readonly Uint8Array[]): LogIndex => {
 }
 
 function appendEntries(run: Run): void {
+  // Who learns has no transaction open: it would cut what is chosen.
+  if (now(run).acceptedBallot === 0 && now(run).sync !== null) return appendSync(run)
   const { acceptedBallot, log } = now(run)
   const prev = lastOf(log) as LogIndex
   const frames = framesFrom(run, acceptedBallot || 65_537, prev)
@@ -187,6 +210,7 @@ function appendPromise(run: Run): void {
 /** The next record of an accept-sync, or the first of a new one. */
 function appendSync(run: Run): void {
   const { sync, log, floorSaid, promised } = now(run)
+  if (run.random() < 0.07) return turnLearner(run)
   if (sync === null) {
     const ballot = ballotAbove(promised as Ballot, nodeId(1 + under(run, 5)))
     const ends = [floorSaid, ...log.map(({ through }) => through).filter((end) => end > floorSaid)]
@@ -205,6 +229,15 @@ function appendSync(run: Run): void {
     appendRecord(run, { kind: 'sync-commit', ballot: ballot as Ballot, ...range }, [])
     run.counts.commits++
   }
+}
+
+/** A voter goes on as a learner: a transaction of ballot 0 at its floor (R31). */
+function turnLearner(run: Run): void {
+  const syncPoint = now(run).floor as LogIndex
+  const turn = { ballot: 0 as Ballot, syncPoint }
+  appendRecord(run, { kind: 'sync-begin', ...turn, adoptedLast: syncPoint }, [])
+  appendRecord(run, { kind: 'sync-commit', ...turn, through: syncPoint }, [])
+  run.counts.turns++
 }
 
 function flushNow(run: Run): void {
@@ -293,6 +326,8 @@ function reopen(run: Run): void {
   run.states = [...run.states.slice(0, reached), state]
   run.durable = state.lsn // a node that has started answers with this: it must last
   expect(recovered).toMatchObject(reportOf(state))
+  const newest = recovered.configs.at(-1)?.index ?? 0
+  if (newest > 0 && newest < recovered.retainedFirst) run.counts.configsFromHeads++
   compareMarks(state, recovered)
   compareLog(run, state)
 }
@@ -312,5 +347,5 @@ function compareLog(run: Run, { log }: ModelState): void {
   expect(first).toBeLessThanOrEqual(run.trimAsked + 1)
   expect(firstChain).toBe(chainOfLog(cutBehind(log, first - 1)))
   const wanted = log.filter((frame) => frame.first >= first)
-  expect(found).toEqual(wanted.map(({ bytes: _, ...frame }) => frame))
+  expect(found).toEqual(wanted.map(({ bytes: _, config: __, ...frame }) => frame))
 }

@@ -14,6 +14,9 @@ test('after any crash the WAL is the fold of a prefix that holds everything flus
     trimmed: 0,
     segments: 0,
     commits: 0,
+    configs: 0,
+    configsFromHeads: 0,
+    turns: 0,
   }
   for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
     try {

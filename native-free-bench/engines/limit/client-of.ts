@@ -167,13 +167,26 @@ export function showProgress(view: ViewCounters, progress: Progress): void {
   set(view, 'acceptedBatches', progress.acceptedBatches)
 }
 
+/** What the limit has no protocol for. */
+export const NOT_OPERATED = {
+  changeMembership: () => Promise.reject(notOperated()),
+  transfer: () => Promise.reject(notOperated()),
+  addPeer: () => {
+    throw notOperated()
+  },
+} as const
+
+const notOperated = (): ReplicaError =>
+  new ReplicaError('E_NOT_AVAILABLE', 'the limit has no protocol', { feature: 'membership' })
+
 export function statusOf(id: number, memory: NodeMemory): () => NodeStatus {
   const view = openCounters(VIEW_COUNTERS, memory.view)
   const applied = openCounters(APPLIED_COUNTERS, memory.applied)
   return () => {
     const { role, ...rest } = countersOf(view)
     const { applied: through } = countersOf(applied)
-    return { id, leased: false, ...rest, role: ROLE_CODES[role] ?? 'follower', applied: through }
+    const seen = { ...rest, leased: false, membership: null, applied: through }
+    return { id, ...seen, role: ROLE_CODES[role] ?? 'follower' }
   }
 }
 

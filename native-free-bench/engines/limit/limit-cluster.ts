@@ -38,6 +38,7 @@ import {
   openView,
   showProgress,
   statisticsOf,
+  NOT_OPERATED,
   statusOf,
 } from './client-of.ts'
 import { type LimitMember, type LimitStage, createLimitStage } from './limit-stage.ts'
@@ -117,6 +118,7 @@ export async function openLimitCluster(options: LocalClusterOptions): Promise<Lo
   while (!first.leads) await new Promise((resolve) => setImmediate(resolve))
   return {
     nodes,
+    addNode: () => NOT_OPERATED.transfer(),
     leader: async () => first,
     propose: (payload, proposeOptions) => first.propose(payload, proposeOptions),
     writer: () => first.writer(),
@@ -140,6 +142,7 @@ function wiringsOf(options: LocalClusterOptions, { bell }: CallerLoop): Wiring[]
         clusterId: `${clusterId}.limit`, // its folders are no xpaxos node's
         id,
         members,
+        maxNodes: members.length,
         dataDir: dataDir === '' ? '' : join(dataDir, `node-${id}`),
         stateMachine: machine ?? (stateMachine as URL | 'kv' | 'hash'),
         transport: { kind: 'memory' },
@@ -269,6 +272,7 @@ async function openLimitMember(
     writer: () => client.writer(),
     ...WITHOUT_SESSIONS,
     ...noReads('reads of a limit engine'),
+    ...NOT_OPERATED,
     status: statusOf(id, memory),
     statistics: () => statisticsOf(memory),
     close: () => (closing ??= close()),

@@ -37,6 +37,7 @@ import {
   openView,
   showProgress,
   statisticsOf,
+  NOT_OPERATED,
   statusOf,
 } from './client-of.ts'
 import { refuseEmulation, settled } from './limit-cluster.ts'
@@ -116,6 +117,7 @@ export async function openLimitNode(
     writer: () => client.client.writer(),
     ...WITHOUT_SESSIONS,
     ...noReads('reads of a limit engine'),
+    ...NOT_OPERATED,
     status: statusOf(id, memory),
     statistics: () => statisticsOf(memory),
     close: () => (closing ??= close()),
@@ -140,6 +142,7 @@ function wiringOf(
   const spec = specOf({
     ...options,
     engine: 'xpaxos',
+    maxNodes: members.length,
     clusterId: `${clusterId}.limit`, // its folders are no xpaxos node's
     transport: { kind: 'tcp', host, port, peers },
   })

@@ -10,7 +10,7 @@ import { type FrameRef, throughOf } from '../frame-ref.ts'
 import type { LogIndex } from '../ids.ts'
 import { dropPendingFrames } from './log.ts'
 import { keepsState } from '../membership.ts'
-import { type Effects, type State, FRAMES_MAX, read } from './state.ts'
+import { type Effects, type State, FRAMES_MAX, event, read } from './state.ts'
 import { type Mark, dropFrames, firstKept, forget, gather } from './tail.ts'
 
 const APPLY_OPEN_BYTES_MAX = 2 ** 23
@@ -57,6 +57,8 @@ export function onApplied(state: State, through: LogIndex): void {
 }
 
 export function onApplyRead(state: State, frames: readonly FrameRef[], effects: Effects): void {
+  // Trimmed: only a snapshot can help this state machine, and asking again does not.
+  if (frames.length === 0) return event(effects, 'behind-trim', state.self.id)
   state.applyReading = false
   if (!keepsState(state.self.role)) return // became a Logger meanwhile
   if (frames[0]?.first === state.applyNext) orderApply(state, effects, frames)
