@@ -64,9 +64,12 @@ function mayVote(state: State, before: Membership, change: Change & { readonly k
   return !joins || (peerOf(state, change.id)?.readySince ?? -1) >= 0
 }
 
-/** Everything adopted is chosen in the own ballot: reads and changes may begin (R26, R33). */
+/**
+ * Everything adopted is chosen in the own ballot: reads and changes may begin (R26, R33). Chosen,
+ * not announced: else nobody could degrade a silent forced member that withholds what was adopted.
+ */
 export const isEstablished = ({ leadership, floor }: State): boolean =>
-  leadership !== null && floor >= leadership.adopted.last
+  leadership !== null && Math.max(floor, leadership.quorumThrough) >= leadership.adopted.last
 
 /** Proposes a membership; `asked` 0: this leader's own doing. */
 export function configure(
@@ -94,10 +97,10 @@ export function noteOrdered(state: State, index: LogIndex): void {
   if (change !== null) change.index = index
 }
 
-/** The announced index rose: what lies behind the config batch proves the change (R26). */
-export function onAnnounced(state: State, leadership: Leadership, effects: Effects): void {
-  const { change } = leadership
-  if (change === null || change.index === 0 || state.floor <= change.index) return
+/** What a quorum holds behind the config batch proves the change, announced or not (R26). */
+export function noteProven(state: State, leadership: Leadership, effects: Effects): void {
+  const { change, quorumThrough } = leadership
+  if (change === null || change.index === 0 || quorumThrough <= change.index) return
   endChange(state, effects, 'done')
 }
 
