@@ -316,3 +316,54 @@ test('a learner that has not heard of its promotion answers prepare (R6)', () =>
   expect(membersOf(next)).toContain('3:voter')
   settle(cluster)
 })
+
+// Majorities of adjacent memberships always meet; with sizes that do not, R28 alone is left.
+
+test('an open batch that shrinks the prepare quorum elects nobody by itself (R28)', () => {
+  const cluster = lab(voters(9, 8, 5, 5, 5))
+  const leader = awaitLeader(cluster, 1)
+  cluster.filter = (_from, to, { kind }) => (to > 2 && kind === 'accept' ? 'drop' : undefined)
+  order(cluster, leader, { kind: 'quorums', prepare: 1, accept: 5 })
+  runFor(cluster, 30)
+  const alone = at(cluster, 2)
+  expect(alone.core.view.membership.prepareQuorum).toBe(1)
+  crash(cluster, leader, 0)
+  isolate(cluster, alone)
+  cluster.filter = () => undefined
+  expect(progressWithin(cluster, 6 * T)).toBeGreaterThanOrEqual(0)
+  runFor(cluster, 10 * T)
+  expect(alone.leading).toBeNull()
+  settle(cluster)
+})
+
+test('an open batch that grows the prepare quorum is not elected by the old one (R28)', () => {
+  const cluster = lab(voters(9, 5, 5, 5, 8), { quorums: { prepare: 1, accept: 5 } })
+  const leader = awaitLeader(cluster, 1)
+  const alone = at(cluster, 5)
+  // Node 5 takes the batch, and hears no more: not that it is chosen, nor what comes behind it.
+  cluster.filter = (from, to, { kind }) =>
+    from === 1 && to === 5 && alone.core.view.membershipIndex > 0 && kind !== 'prepare'
+      ? 'drop'
+      : undefined
+  const answer = order(cluster, leader, { kind: 'quorums', prepare: 3, accept: 3 })
+  runFor(cluster, T / 2)
+  expect(answer()).toBe('done')
+  isolate(cluster, alone)
+  cluster.filter = () => undefined
+  expect(alone.core.view.chosen).toBeLessThan(alone.core.view.membershipIndex)
+  expect(progressWithin(cluster, T)).toBeGreaterThanOrEqual(0)
+  runFor(cluster, 10 * T)
+  expect(alone.leading).toBeNull()
+  settle(cluster)
+})
+
+test('of two one is removed and stopped; the other loses its floor and goes on (R26, R27)', () => {
+  const cluster = lab(voters(9, 5))
+  const leader = awaitLeader(cluster, 1)
+  expect(answerTo(cluster, remove(2))).toBe('done')
+  crashAll(cluster, 2, 1)
+  leader.disk.durable.floor = leader.disk.written.floor = 0
+  restart(cluster, leader)
+  expect(progressWithin(cluster, 4 * T)).toBeGreaterThanOrEqual(0)
+  expect(leader.core.view.chosen).toBe(cluster.oracle.chosenThrough)
+})

@@ -15,7 +15,7 @@ import {
   ballotOwner,
 } from '../ids.ts'
 import { isElectable, isVoter, votersOf } from '../membership.ts'
-import { isEstablished, mustGo, promoteReady } from './change.ts'
+import { mayChange, mustGo, promoteReady } from './change.ts'
 import { chosenConfig, forms, isRemoved, liveMemberships, newestConfig } from './configs.ts'
 import { tendForced } from './forced.ts'
 import { choose, resign, restartPeer } from './leader.ts'
@@ -63,7 +63,7 @@ function tendLeadership(state: State, effects: Effects): void {
   for (const peer of state.peers) noteReady(state, leadership, peer)
   leadership.floorAtRound = state.floor
   if (leadership.withheldSince >= 0) choose(state, effects) // by now it may be overdue
-  if (!isEstablished(state) || leadership.transfer !== null || leadership.change !== null) return
+  if (!mayChange(state) || leadership.transfer !== null || leadership.change !== null) return
   tendForced(state, effects)
   if (leadership.change === null) promoteReady(state, effects)
   if (leadership.change === null) considerHandOver(state, effects)
