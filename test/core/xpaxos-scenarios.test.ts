@@ -3,18 +3,15 @@
  * cluster of test/support: the oracle judges every step, the end must converge.
  */
 import { expect, test } from 'vitest'
-import type { Member, MemberRole } from '../../src/core/engine.ts'
-import { type NodeId, ballotOf, ballotRound, nodeId } from '../../src/core/ids.ts'
+import { ballotOf, ballotRound } from '../../src/core/ids.ts'
 import type { XPaxosMessage } from '../../src/core/xpaxos/messages.ts'
+import type { Content } from '../support/disk-model.ts'
 import {
   type Cluster,
-  type ClusterOptions,
   type Node,
-  DEFAULTS,
   after,
   block,
   crash,
-  createCluster,
   cut,
   disconnect,
   give,
@@ -26,62 +23,25 @@ import {
   runUntilDone,
   submit,
 } from '../support/cluster.ts'
+import {
+  T,
+  at,
+  awaitLeader,
+  ballotsOf,
+  converge,
+  crashAll,
+  isolate,
+  lab,
+  leaderIn,
+  noAccepts,
+  others,
+  progressWithin,
+  voters,
+} from '../support/lab.ts'
 import type { RingFrame } from '../support/ring-model.ts'
-import { heal, live } from '../support/seed-run.ts'
-import type { Content } from '../support/disk-model.ts'
+import { live } from '../support/seed-run.ts'
 
-const T = 200
-
-type Spec = readonly [role: MemberRole, weight: number]
-const voters = (...weights: number[]): Spec[] => weights.map((weight) => ['voter', weight])
-
-function lab(specs: readonly Spec[], options: Partial<ClusterOptions> = {}): Cluster {
-  const members = specs.map(([role, weight], i): Member => ({ id: nodeId(i + 1), role, weight }))
-  const cluster = createCluster({ ...DEFAULTS, electionTimeoutMs: T, members, seed: 7, ...options })
-  cluster.gaps = 0
-  return cluster
-}
-
-const at = (cluster: Cluster, id: number): Node => cluster.byId.get(id as NodeId)!
-const others = (cluster: Cluster, node: Node): Node[] => cluster.nodes.filter((n) => n !== node)
-const isolate = (cluster: Cluster, node: Node): void =>
-  others(cluster, node).forEach((other) => cut(cluster, node, other))
-const crashAll = (cluster: Cluster, ...ids: number[]): void =>
-  ids.forEach((id) => crash(cluster, at(cluster, id), Infinity))
-const ballotsOf = (cluster: Cluster): string =>
-  cluster.nodes.map((node) => node.core.view.promised).join()
-
-/** Waits until this node leads. */
-function awaitLeader(cluster: Cluster, id: number): Node {
-  const node = at(cluster, id)
-  expect(runUntilDone(cluster, 10 * T, () => node.leading !== null)).toBeGreaterThanOrEqual(0)
-  runFor(cluster, T / 2)
-  expect(leaderOf(cluster)).toBe(node)
-  return node
-}
-
-/** Ms until something submitted from now on is chosen; -1: never within the bound. */
-function progressWithin(cluster: Cluster, ms: number): number {
-  const start = cluster.nextSerial
-  return runUntilDone(cluster, ms, () => {
-    for (const node of cluster.nodes) submit(cluster, node, [1])
-    return cluster.oracle.chosen.some(({ serial }) => serial >= start)
-  })
-}
-
-/** Everybody comes back, agrees and follows one leader. */
-function converge(cluster: Cluster): void {
-  cluster.filter = () => undefined
-  heal(cluster)
-  live(cluster)
-}
-
-const noAccepts =
-  (from: number) =>
-  (sender: NodeId, _to: NodeId, { kind }: XPaxosMessage): 'drop' | undefined =>
-    sender === from && (kind === 'accept' || kind === 'accept-sync') ? 'drop' : undefined
-
-// ---- Partial connectivity (OmniPaxos, section 2) -----------------------------------------------
+// ---- Partial connectivity (OmniPaxos, section 2) ----------------------------------------------
 
 function stillRules(cluster: Cluster): void {
   expect(progressWithin(cluster, 4 * T)).toBeGreaterThanOrEqual(0)
@@ -153,13 +113,7 @@ test('a partitioned node that comes back changes no leader', () => {
   expect(away.core.view.chosen).toBe(cluster.oracle.chosenThrough)
 })
 
-function leaderIn(cluster: Cluster): Node {
-  runUntilDone(cluster, 10 * T, () => leaderOf(cluster) !== undefined)
-  runFor(cluster, T / 2)
-  return leaderOf(cluster)!
-}
-
-// ---- Logs --------------------------------------------------------------------------------------
+// ---- Logs -------------------------------------------------------------------------------------
 
 test('figure 8: an entry re-accepted in a new ballot by a quorum is never lost', () => {
   const cluster = lab(voters(9, 1, 1, 1, 5))
@@ -403,7 +357,7 @@ test('what was accepted in an older ballot of the same leader counts for nothing
   converge(cluster)
 })
 
-// ---- Liveness ----------------------------------------------------------------------------------
+// ---- Liveness ---------------------------------------------------------------------------------
 
 test('a candidate that gets no promises backs off, another leads, ballots stand still', () => {
   const cluster = lab(voters(9, 5, 5))

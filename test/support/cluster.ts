@@ -549,6 +549,7 @@ export function give(cluster: Cluster, node: Node, input: CoreInput): void {
     if (cluster.trace !== null) trace(cluster, `${node.id} -> ${show(effect)}`)
     carryOut(cluster, node, effect)
     cluster.onEffect(node, effect)
+    if (!node.alive) return // it crashed here: the rest of the step never happened
   }
   if (cluster.options.leaseMs > 0) checkLeases(cluster)
   const { view } = node.core

@@ -34,7 +34,7 @@ function tryChange(
   const { leadership } = state
   if (leadership === null) return 'not-leader'
   if (leadership.change !== null || openConfig(state) !== null) return 'conflict'
-  if (!isEstablished(state) || leadership.transfer !== null) return 'not-ready'
+  if (!mayChange(state) || leadership.transfer !== null) return 'not-ready'
   const before = newestConfig(state).membership
   const result = changed(before, change)
   if ('problem' in result) return 'invalid'
@@ -64,9 +64,16 @@ function mayVote(state: State, before: Membership, change: Change & { readonly k
   return !joins || (peerOf(state, change.id)?.readySince ?? -1) >= 0
 }
 
-/** Everything adopted is chosen in the own ballot: reads and changes may begin (R26, R33). */
+/** Everything adopted is chosen in the own ballot and announced: reads may begin (R33). */
 export const isEstablished = ({ leadership, floor }: State): boolean =>
   leadership !== null && floor >= leadership.adopted.last
+
+/**
+ * Everything adopted is chosen in the own ballot: changes may begin (R26). Announced or not: else
+ * nobody could degrade a silent forced member that withholds what was adopted.
+ */
+export const mayChange = ({ leadership, floor }: State): boolean =>
+  leadership !== null && Math.max(floor, leadership.quorumThrough) >= leadership.adopted.last
 
 /** Proposes a membership; `asked` 0: this leader's own doing. */
 export function configure(
@@ -94,10 +101,10 @@ export function noteOrdered(state: State, index: LogIndex): void {
   if (change !== null) change.index = index
 }
 
-/** The announced index rose: what lies behind the config batch proves the change (R26). */
-export function onAnnounced(state: State, leadership: Leadership, effects: Effects): void {
-  const { change } = leadership
-  if (change === null || change.index === 0 || state.floor <= change.index) return
+/** What a quorum holds behind the config batch proves the change, announced or not (R26). */
+export function noteProven(state: State, leadership: Leadership, effects: Effects): void {
+  const { change, quorumThrough } = leadership
+  if (change === null || change.index === 0 || quorumThrough <= change.index) return
   endChange(state, effects, 'done')
 }
 

@@ -15,10 +15,10 @@ import {
   ballotOwner,
 } from '../ids.ts'
 import { isElectable, isVoter, votersOf } from '../membership.ts'
-import { isEstablished, mustGo, promoteReady } from './change.ts'
+import { mayChange, mustGo, promoteReady } from './change.ts'
 import { chosenConfig, forms, isRemoved, liveMemberships, newestConfig } from './configs.ts'
 import { tendForced } from './forced.ts'
-import { resign, restartPeer } from './leader.ts'
+import { choose, resign, restartPeer } from './leader.ts'
 import { noteHeld, tendLearner } from './learner.ts'
 import type { Heartbeat, HeartbeatReply, Removed, TakeOver } from './messages.ts'
 import { prepareTargets, standForLeader } from './phase1.ts'
@@ -62,7 +62,8 @@ function tendLeadership(state: State, effects: Effects): void {
   if (leadership === null) return
   for (const peer of state.peers) noteReady(state, leadership, peer)
   leadership.floorAtRound = state.floor
-  if (!isEstablished(state) || leadership.transfer !== null || leadership.change !== null) return
+  if (leadership.withheldSince >= 0) choose(state, effects) // by now it may be overdue
+  if (!mayChange(state) || leadership.transfer !== null || leadership.change !== null) return
   tendForced(state, effects)
   if (leadership.change === null) promoteReady(state, effects)
   if (leadership.change === null) considerHandOver(state, effects)

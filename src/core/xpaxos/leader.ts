@@ -10,7 +10,7 @@ import { assert } from '../../base/assert.ts'
 import { type FrameRef, adjoins, throughOf } from '../frame-ref.ts'
 import { type Ballot, type LogIndex, NO_INDEX, type NodeId, ballotOwner } from '../ids.ts'
 import { MEMBERS_MAX, type Membership, isVoter } from '../membership.ts'
-import { concludeAdopted, endChange, noteOrdered, onAnnounced } from './change.ts'
+import { concludeAdopted, endChange, noteOrdered, noteProven } from './change.ts'
 import { governing, openConfig, provenConfig, refreshPeers } from './configs.ts'
 import { withheld } from './forced.ts'
 import { appendEntries, dropSync } from './log.ts'
@@ -47,6 +47,7 @@ export function becomeLeader(
     queueLast: adopted.last,
     rounds: [],
     ownMatched: NO_INDEX,
+    quorumThrough: NO_INDEX,
     progressAt: state.now,
     discontentSince: -1,
     strayedSince: -1,
@@ -233,10 +234,13 @@ export function onSyncTaken(state: State, from: NodeId, message: SyncTaken): voi
  * the floor (R13). The floor is what is announced: while a forced member is armed it stays at what
  * that member holds (R21), and nobody, this leader included, takes the rest for more than log.
  */
-function choose(state: State, effects: Effects): void {
+export function choose(state: State, effects: Effects): void {
   const leadership = state.leadership!
   for (;;) {
-    const chosen = withheld(state, leadership, quorumMatched(state, governing(state)))
+    const quorumThrough = quorumMatched(state, governing(state))
+    leadership.quorumThrough = quorumThrough
+    noteProven(state, leadership, effects)
+    const chosen = withheld(state, leadership, quorumThrough)
     if (chosen <= state.floor) return
     raiseFloor(state, effects, chosen)
     leadership.progressAt = state.now
@@ -244,7 +248,6 @@ function choose(state: State, effects: Effects): void {
     let done = 0
     while (done < rounds.length && rounds[done]! <= chosen) done += 1
     if (done > 0) rounds.splice(0, done)
-    onAnnounced(state, leadership, effects)
   }
 }
 

@@ -113,6 +113,8 @@ export interface Leadership {
   readonly rounds: LogIndex[]
   /** What of the own log is durable under the own ballot (R9). */
   ownMatched: LogIndex
+  /** What an accept quorum holds in this ballot: chosen, though a forced member may withhold it. */
+  quorumThrough: LogIndex
   progressAt: number
   discontentSince: number
   strayedSince: number

@@ -1,0 +1,304 @@
+/**
+ * Forced members (R21, R22): nothing is announced without them while they are armed; a silent one
+ * is taken out of the rule by a batch that everybody sees, and put back when it has caught up. An
+ * observer of this file checks every announcement against the disks of the forced members.
+ */
+import { expect, test } from 'vitest'
+import { type NodeId, nodeId } from '../../src/core/ids.ts'
+import {
+  type Cluster,
+  type Node,
+  crash,
+  leaderOf,
+  mendAll,
+  restart,
+  runFor,
+  runUntilDone,
+  submit,
+} from '../support/cluster.ts'
+import {
+  type Spec,
+  T,
+  add,
+  answerTo,
+  at,
+  awaitLeader,
+  converge,
+  isolate,
+  joiners,
+  lab,
+  leaderIn,
+  order,
+  progressWithin,
+  set,
+  settle,
+  voters,
+  watch,
+} from '../support/lab.ts'
+
+const ARMED: Spec = ['voter', 5, { forced: 'armed' }]
+
+/** I18: what a leader announces while `forced` is armed in its log lies on that node's disk. */
+function guard(cluster: Cluster, forced: number): { announced: number } {
+  const seen = { announced: 0 }
+  const before = cluster.onEffect
+  cluster.onEffect = (node, effect) => {
+    before(node, effect)
+    if (effect.kind !== 'chosen' || node.core.view.role !== 'leader') return
+    const { membership } = node.core.view
+    const member = membership.members.find(({ id }) => id === (forced as NodeId))
+    if (member?.forced !== 'armed') return
+    seen.announced += 1
+    expect(at(cluster, forced).disk.durable.last).toBeGreaterThanOrEqual(effect.through)
+  }
+  return seen
+}
+
+const forcedOf = (node: Node, id: number): string =>
+  node.core.view.membership.members.find((member) => member.id === (id as NodeId))?.forced ?? 'none'
+
+test('nothing is announced before a slow forced member has it, though a quorum does', () => {
+  const cluster = lab([...voters(9, 5), ARMED, ['learner', 5]])
+  const seen = guard(cluster, 3)
+  const leader = awaitLeader(cluster, 1)
+  cluster.filter = (_from, to, { kind }) => (to === 3 && kind === 'accept' ? 60 : undefined)
+  for (let i = 0; i < 10; i++) {
+    const start = cluster.now
+    submit(cluster, leader, [2])
+    runFor(cluster, 30)
+    expect(cluster.oracle.chosenThrough).toBe(2 * (i + 1)) // a quorum has it
+    for (const node of cluster.nodes) expect(node.core.view.chosen).toBe(2 * i)
+    runUntilDone(cluster, T, () => leader.core.view.chosen === 2 * (i + 1))
+    expect(cluster.now - start).toBeGreaterThanOrEqual(60)
+    runFor(cluster, T / 2)
+  }
+  expect(seen.announced).toBe(10)
+  expect(forcedOf(leader, 3)).toBe('armed')
+  converge(cluster)
+})
+
+test('a forced leader announces nothing that its own disk lacks', () => {
+  const cluster = lab([['voter', 9, { forced: 'armed' }], ...voters(5, 5)])
+  guard(cluster, 1)
+  const leader = awaitLeader(cluster, 1)
+  leader.disk.stalledUntil = cluster.now + T / 2
+  submit(cluster, leader, [3])
+  runFor(cluster, T / 4)
+  expect(cluster.oracle.chosenThrough).toBe(3)
+  expect(leader.core.view.chosen).toBe(0)
+  runFor(cluster, T)
+  expect(leader.core.view.chosen).toBe(3)
+  converge(cluster)
+})
+
+test('two forced members: the slower one decides', () => {
+  const cluster = lab([...voters(9, 5, 5), ARMED, ARMED])
+  guard(cluster, 4)
+  guard(cluster, 5)
+  const leader = awaitLeader(cluster, 1)
+  cluster.filter = (_from, to, { kind }) => {
+    if (kind !== 'accept') return undefined
+    return to === 4 ? 80 : to === 5 ? 30 : undefined
+  }
+  submit(cluster, leader, [3])
+  runFor(cluster, 60)
+  expect(leader.core.view.chosen).toBe(0)
+  runFor(cluster, T)
+  expect(leader.core.view.chosen).toBe(3)
+})
+
+test('the leader dies with entries withheld; the next one announces them, once', () => {
+  const cluster = lab([...voters(9, 5), ARMED])
+  guard(cluster, 3)
+  const leader = awaitLeader(cluster, 1)
+  cluster.filter = (_from, to, { kind }) => (to === 3 && kind === 'accept' ? 'drop' : undefined)
+  submit(cluster, leader, [2, 2])
+  runFor(cluster, 30)
+  expect(cluster.oracle.chosenThrough).toBe(4)
+  expect(leader.core.view.chosen).toBe(0)
+  const withheld = [...cluster.oracle.chosen]
+  crash(cluster, leader, 0)
+  cluster.filter = () => undefined
+  expect(runUntilDone(cluster, 8 * T, () => leaderOf(cluster) !== undefined)).toBeGreaterThan(0)
+  runFor(cluster, T)
+  const next = leaderOf(cluster)!
+  expect(next.core.view.chosen).toBe(4)
+  expect(next.applyNext).toBe(5)
+  expect(next.disk.durable.contents.slice(0, 2)).toEqual(withheld)
+  settle(cluster)
+})
+
+test('a silent forced member is degraded after a while, visibly, and no sooner', () => {
+  const cluster = lab([...voters(9, 5), ARMED])
+  guard(cluster, 3)
+  const leader = awaitLeader(cluster, 1)
+  const events = watch(cluster, 'forced-degraded', 'forced-armed')
+  isolate(cluster, at(cluster, 3))
+  const start = cluster.now
+  submit(cluster, leader, [4])
+  runFor(cluster, 2 * T)
+  expect(leader.core.view.chosen).toBe(0)
+  expect(events).toEqual([])
+  runFor(cluster, T)
+  expect(leader.core.view.chosen).toBeGreaterThanOrEqual(4)
+  expect(events.map(({ node, name, value }) => [node, name, value])).toEqual([
+    [1, 'forced-degraded', 3],
+  ])
+  expect(events[0]!.at - start).toBeGreaterThanOrEqual(2 * T)
+  expect([1, 2].map((id) => forcedOf(at(cluster, id), 3))).toEqual(['degraded', 'degraded'])
+  expect(progressWithin(cluster, T)).toBeGreaterThanOrEqual(0)
+  settle(cluster)
+})
+
+test('while there is nothing to announce a silent forced member is not degraded', () => {
+  const cluster = lab([...voters(9, 5), ARMED])
+  const leader = awaitLeader(cluster, 1)
+  submit(cluster, leader, [4])
+  runFor(cluster, T)
+  isolate(cluster, at(cluster, 3))
+  runFor(cluster, 20 * T)
+  expect(forcedOf(leader, 3)).toBe('armed')
+})
+
+/** Node 3 is degraded and away. */
+function degraded(): { cluster: Cluster; leader: Node; away: Node } {
+  const cluster = lab([...voters(9, 5), ARMED])
+  const leader = awaitLeader(cluster, 1)
+  const away = at(cluster, 3)
+  guard(cluster, 3)
+  isolate(cluster, away)
+  submit(cluster, leader, [4])
+  expect(runUntilDone(cluster, 6 * T, () => forcedOf(leader, 3) === 'degraded')).toBeGreaterThan(0)
+  runFor(cluster, T)
+  return { cluster, leader, away }
+}
+
+test('the degrading batch survives leaders and restarts; the member returns and is armed', () => {
+  const { cluster, away } = degraded()
+  for (let turn = 0; turn < 2; turn++) {
+    for (const id of [1, 2]) crash(cluster, at(cluster, id))
+    for (const id of [1, 2]) restart(cluster, at(cluster, id))
+    const leader = leaderIn(cluster)
+    expect(forcedOf(leader, 3)).toBe('degraded')
+    // It does not wait for the silent member again.
+    expect(progressWithin(cluster, T)).toBeGreaterThanOrEqual(0)
+  }
+  const events = watch(cluster, 'forced-armed')
+  mendAll(cluster)
+  runFor(cluster, 6 * T)
+  expect(events.map(({ value }) => value)).toEqual([3])
+  expect(forcedOf(away, 3)).toBe('armed')
+  settle(cluster)
+})
+
+test('a member that is back and lags is not armed, and stalls nobody', () => {
+  const { cluster, leader } = degraded()
+  const events = watch(cluster, 'forced-armed')
+  // Heartbeats pass, the log does not.
+  cluster.filter = (_from, to, { kind }) =>
+    to === 3 && (kind === 'accept' || kind === 'accept-sync') ? 'drop' : undefined
+  mendAll(cluster)
+  for (let i = 0; i < 20; i++) {
+    const before = leader.core.view.chosen
+    submit(cluster, leader, [5])
+    runFor(cluster, T / 2)
+    expect(leader.core.view.chosen).toBe(before + 5)
+  }
+  expect(events).toEqual([])
+  cluster.filter = () => undefined
+  runFor(cluster, 6 * T)
+  expect(events.map(({ value }) => value)).toEqual([3])
+  settle(cluster)
+})
+
+test('the leader dies around the degrading batch, at every step; the member returns', () => {
+  for (let step = 1, isDone = false; !isDone; step += 2) {
+    const cluster = lab([...voters(9, 5, 5, 5), ARMED], { seed: step })
+    guard(cluster, 5)
+    const leader = awaitLeader(cluster, 1)
+    isolate(cluster, at(cluster, 5))
+    submit(cluster, leader, [4])
+    runFor(cluster, 2 * T - 20)
+    let effects = 0
+    const before = cluster.onEffect
+    cluster.onEffect = (node, effect) => {
+      before(node, effect)
+      if (node !== leader || (effect.kind !== 'send' && effect.kind !== 'append')) return
+      if (effect.kind === 'send' && effect.message.kind.startsWith('heartbeat')) return
+      if (++effects === step) crash(cluster, leader)
+    }
+    runFor(cluster, T)
+    isDone = leader.alive
+    expect(progressWithin(cluster, 10 * T)).toBeGreaterThanOrEqual(0)
+    const isAnnounced = (): boolean => cluster.nodes.some(({ applyNext }) => applyNext > 4)
+    expect(runUntilDone(cluster, 8 * T, isAnnounced)).toBeGreaterThanOrEqual(0)
+    settle(cluster)
+    runFor(cluster, 4 * T)
+    expect(forcedOf(leaderIn(cluster), 5)).toBe('armed')
+  }
+})
+
+test('a new leader waits for an armed silent member as long as the old one did', () => {
+  const cluster = lab([...voters(9, 5), ARMED])
+  const leader = awaitLeader(cluster, 1)
+  isolate(cluster, at(cluster, 3))
+  submit(cluster, leader, [4])
+  runFor(cluster, T)
+  crash(cluster, leader, Infinity)
+  restart(cluster, leader)
+  const next = leaderIn(cluster)
+  const events = watch(cluster, 'forced-degraded')
+  const start = cluster.now
+  runFor(cluster, T)
+  expect(next.core.view.chosen).toBe(0)
+  runFor(cluster, 3 * T)
+  expect(events).toHaveLength(1)
+  expect(events[0]!.at - start).toBeGreaterThan(T)
+  expect(next.core.view.chosen).toBeGreaterThanOrEqual(4)
+  settle(cluster)
+})
+
+test('arming a silent member holds nothing back that was announced, then degrades it', () => {
+  const cluster = lab([...voters(9, 5, 5)])
+  const leader = awaitLeader(cluster, 1)
+  isolate(cluster, at(cluster, 3))
+  expect(answerTo(cluster, set(3, { forced: 'armed' }), 6 * T)).toBe('done')
+  runFor(cluster, 4 * T)
+  expect(forcedOf(leader, 3)).toBe('degraded')
+  expect(progressWithin(cluster, T)).toBeGreaterThanOrEqual(0)
+  settle(cluster)
+})
+
+test('a change that is open when a forced member falls silent is finished without it', () => {
+  const cluster = lab([...voters(9, 5), ARMED], { joiners: joiners(4) })
+  const leader = awaitLeader(cluster, 1)
+  isolate(cluster, at(cluster, 3))
+  const answer = order(cluster, leader, add(4))
+  runFor(cluster, 2 * T)
+  expect(leader.core.view.chosen).toBe(0)
+  expect(answer()).toBe('open')
+  runFor(cluster, 6 * T)
+  expect(answer()).toBe('done')
+  expect(forcedOf(leader, 3)).toBe('degraded')
+  expect(progressWithin(cluster, T)).toBeGreaterThanOrEqual(0)
+  settle(cluster)
+})
+
+test('a slow member that keeps moving is not degraded, and the gate ends with the rule', () => {
+  const cluster = lab([...voters(9, 5), ARMED], { pipelineDepth: 2 })
+  const leader = awaitLeader(cluster, 1)
+  const events = watch(cluster, 'forced-degraded')
+  cluster.filter = (_from, to, { kind }) => (to === 3 && kind === 'accept' ? T : undefined)
+  for (let i = 0; i < 30; i++) {
+    submit(cluster, leader, [1])
+    runFor(cluster, T / 4)
+  }
+  runFor(cluster, 10 * T)
+  expect(events).toEqual([])
+  expect(answerTo(cluster, { kind: 'set', id: nodeId(3), forced: 'none' })).toBe('done')
+  const before = leader.core.view.chosen
+  submit(cluster, leader, [1])
+  runFor(cluster, 30)
+  expect(leader.core.view.chosen).toBe(before + 1)
+  settle(cluster)
+})
