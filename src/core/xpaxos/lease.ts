@@ -51,14 +51,17 @@ export function heldMs(state: State, owner: NodeId): number {
   return Math.max(waitMs, lease.isFresh ? owedMs(state) : lease.grantUntil - now)
 }
 
-/** True when this prepare was refused for a lease, and its sender told so. */
+/**
+ * True when this prepare was refused for a lease, and its sender told so. Whatever this node takes
+ * itself for: it may have granted one to a leader whose membership makes it a voter.
+ */
 export function refusedForLease(
   state: State,
   from: NodeId,
   ballot: Ballot,
   effects: Effects,
 ): boolean {
-  if (ballot <= state.promised || !isVoter(state.self.role)) return false
+  if (ballot <= state.promised) return false
   const leftMs = heldMs(state, ballotOwner(ballot))
   if (leftMs === 0) return false
   send(effects, from, { kind: 'lease-held', ballot, leftMs })
