@@ -82,7 +82,7 @@ function noteReady(state: State, { ballot, floorAtRound }: Leadership, peer: Pee
 function startRound(state: State, effects: Effects): void {
   state.round += 1
   state.heartbeatAt = state.now + state.config.heartbeatMs
-  if (state.removedAt !== 0 && state.leadership === null) return // nobody waits for it
+  if (state.removedAt !== 0) return // nobody waits for it any more
   const ballot = state.leadership?.ballot ?? NO_BALLOT
   if (state.leadership !== null) state.held = heldByAll(state)
   const { floor: chosen, floorChain: chosenChain, round, held } = state
@@ -133,9 +133,9 @@ export function tellRemoved(state: State, from: NodeId, effects: Effects): void 
 /** Others know a chosen membership without this node: it neither stands nor leads (R30). */
 export function onRemoved(state: State, { index }: Removed, effects: Effects): void {
   if (index <= newestConfig(state).index && !isRemoved(state, state.self.id)) return
-  resign(state, effects)
   if (state.removedAt !== 0) return
   state.removedAt = index
+  resign(state, effects)
   event(effects, 'removed', index)
 }
 
