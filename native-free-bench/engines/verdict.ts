@@ -94,14 +94,19 @@ function checkClient(
   return lost
 }
 
-/** Reads every retained log again and compares it with the others'. */
+/**
+ * Reads every retained log again and compares it with the others'. A node that died may hold a
+ * suffix that nobody chose, where the living have gone on with another: it differs from there on
+ * and holds nothing of what they chose. What it had acknowledged, the clients' tallies cover.
+ */
 function checkLogs({ nodes, chosen, acceptQuorum }: VerdictInput, problems: string[]): void {
   const onDisk = nodes.filter(({ dataDir }) => dataDir !== null)
   if (onDisk.length === 0) return
   const storage = openStorage()
   const chains = new Map<number, number>()
   let holders = 0
-  for (const { id, dataDir, role } of onDisk) {
+  const livingFirst = onDisk.toSorted((a, b) => Number(b.alive) - Number(a.alive))
+  for (const { id, dataDir, role, alive } of livingFirst) {
     let last = 0
     let differs = 0
     scanLog(storage, dataDir!, (_first, through, chain) => {
@@ -111,8 +116,10 @@ function checkLogs({ nodes, chosen, acceptQuorum }: VerdictInput, problems: stri
       if (known === undefined) chains.set(through, chain)
       else if (known !== chain && differs === 0) differs = through
     })
-    if (differs > 0) problems.push(`node ${id}: its log differs from the others' at ${differs}`)
-    if (last >= chosen && role !== 'learner') holders += 1
+    if (differs > 0 && alive) {
+      problems.push(`node ${id}: its log differs from the others' at ${differs}`)
+    }
+    if (differs === 0 && last >= chosen && role !== 'learner') holders += 1
   }
   const voters = nodes.filter(({ role }) => role !== 'learner').length
   const quorum = acceptQuorum ?? (voters >> 1) + 1
