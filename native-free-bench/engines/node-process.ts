@@ -27,7 +27,7 @@ async function open(command: OpenCommand): Promise<Answer> {
   journal = command.journal === null ? null : openSync(command.journal, 'w')
   const opened = await (isLimit ? openLimitNode : openNode)({ ...options, onEvent })
   node = opened
-  return { kind: 'opened', address: opened.address!, leads: opened.leads }
+  return { kind: 'opened', address: opened.address! }
 }
 
 async function carryOut(command: Command): Promise<Answer> {

@@ -95,6 +95,9 @@ export async function openProcessEngine(config: BenchConfig, dataDir: string): P
       const options = { ...engineOptions(config), id, members, dataDir: nodeDir }
       const transport = { port: 0, peers: [...peers, ...lowerPeers(members, id)] }
       const { stateMachine, durability } = config
+      const dir = durability === 'none' ? null : nodeDir
+      // Known before it opens: its first events may come in one read with the answer.
+      nodes.unshift(processNode(child, { id, role: config.roles[id - 1]!, dataDir: dir, journal }))
       const opened = await child.ask(
         {
           kind: 'open',
@@ -105,10 +108,6 @@ export async function openProcessEngine(config: BenchConfig, dataDir: string): P
         'opened',
       )
       peers.push({ id, ...opened.address })
-      const dir = durability === 'none' ? null : nodeDir
-      const node = processNode(child, { id, role: config.roles[id - 1]!, dataDir: dir, journal })
-      node.leads = opened.leads
-      nodes.unshift(node)
     }
   } catch (error) {
     await release()

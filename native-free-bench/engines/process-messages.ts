@@ -41,7 +41,6 @@ export type Answer =
   | {
       readonly kind: 'opened'
       readonly address: { readonly host: string; readonly port: number }
-      readonly leads: boolean
     }
   | { readonly kind: 'loaded'; readonly result: LoadResult }
   | { readonly kind: 'looked'; readonly look: NodeLook }
