@@ -8,7 +8,8 @@
  *
  * Invariants: inputs are taken one at a time and their effects are ordered before the next; ring
  * bytes are freed when the core keeps them no more and no stage holds them (R44, R45); while an
- * order waits for room no new work is taken, answers from the stages are, so nothing deadlocks.
+ * order waits for room no new work is taken, answers from the stages are, so nothing deadlocks;
+ * the view is published before the cells of the same duty cycle.
  * Neither blocks nor sleeps: runs on either kind of thread.
  */
 import { unreachable } from '../base/assert.ts'
@@ -317,8 +318,9 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
       for (const peer of laggardsOf(holds, ring, nowMs()))
         orderCell(toFanout, [cell.RESET_LINK, peer])
     }
-    flushAll()
+    // Before the cells: a client that was told of an entry finds it in the node's status.
     if (work > 0) wiring.onView(roundTrip.meanUs)
+    flushAll()
     return work
   }
   const tick = (): number => {

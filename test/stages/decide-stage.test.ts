@@ -4,6 +4,7 @@ import type { Core, Effect, Input } from '../../src/core/engine.ts'
 import type { Ballot, LogIndex, Lsn, NodeId } from '../../src/core/ids.ts'
 import * as cell from '../../src/stages/cells.ts'
 import { createDecideStage } from '../../src/stages/decide-stage.ts'
+import { type CellRing, available } from '../../src/ring/cell-ring.ts'
 import { claim, flush } from '../../src/stages/port.ts'
 import { cellRing, cellsOf, logRing, order, port, putFrame } from '../support/engine-cells.ts'
 
@@ -25,7 +26,7 @@ const codec = {
   probeOf: () => 0,
 } as unknown as MessageCodec<Note>
 
-function open(answer: Answer, cells = 64) {
+function open(answer: Answer, cells = 64, onView = (_ingest: CellRing): void => undefined) {
   const view = { chosen: 0, last: 0 }
   const core = {
     step: (input: Input<Note>, effects: Effect<Note>[]) => {
@@ -49,7 +50,7 @@ function open(answer: Answer, cells = 64) {
     ...{ core, codec, logRings: [log], ...rings, toApply: port(cellRing()) },
     ...{ toWal: port(wal), toFanout: port(cellRing()), toIngest: port(ingest) },
     ...{ answersAll: false, retainBytes: 0, nowMs: () => 0 },
-    ...{ onEvent: () => undefined, onView: () => undefined },
+    ...{ onEvent: () => undefined, onView: () => onView(ingest) },
   })
   const received = port(rings.received)
   const message = (value: number): void => order(received, [9, 2, 0, 0, 0, 0, 0, value])
@@ -118,6 +119,20 @@ test('a caller that is blocked stops nothing: chosen is told once, when it takes
     [cell.UNLEAD, 3],
     [cell.CHOSEN, 60],
   ])
+})
+
+test('what is told to clients is in the status before they hear of it', () => {
+  const told: number[] = []
+  const tell: Effect<Note> = { kind: 'chosen', through: 7 as LogIndex, chain: 0 }
+  const { stage, message, ingest } = open(
+    (_input, effects) => effects.push(tell),
+    64,
+    (cells) => told.push(available(cells)),
+  )
+  message(1)
+  stage.doWork()
+  expect(cellsOf(ingest).map((words) => words[0])).toEqual([cell.CHOSEN])
+  expect(told.at(-1)).toBe(0)
 })
 
 test('bytes of a frame that the core did not keep are free at once', () => {
