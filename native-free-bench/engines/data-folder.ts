@@ -2,9 +2,10 @@
  * Where a trial keeps its files: a fresh folder under the working directory, or one that the user
  * names, which must be empty or one of ours. Removed afterwards unless it is to be kept.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ReplicaError } from '../../src/base/errors.ts'
+import { makeDirs } from '../../src/wal/storage-fs.ts'
 
 const MARKER = '.xpaxos-bench'
 
@@ -21,7 +22,7 @@ export function makeDataFolder(dataDir: string | null, keep: boolean): DataFolde
     if (isThere && readdirSync(dataDir).length > 0 && !existsSync(join(dataDir, MARKER))) {
       throw refused(`--data-dir: ${dataDir} holds other things; name a new or an empty folder`)
     }
-    mkdirSync(dataDir, { recursive: true })
+    makeDirs(dataDir)
     writeFileSync(join(dataDir, MARKER), '')
     return ours(mkdtempSync(join(dataDir, 'trial-')), isThere ? null : dataDir, keep)
   } catch (error) {

@@ -2,7 +2,6 @@
  * The embedded default: a whole cluster in one process. Every node has its own data directory, its
  * own WAL with real syncs and its own threads; the links are memory.
  */
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ReplicaError } from '../base/errors.ts'
 import type { StateMachine } from '../base/state-machine.ts'
@@ -11,6 +10,7 @@ import { type Proposed, type Writer, notLeader } from './client.ts'
 import { type CommonOptions, type MemberOptions, SPARE_NODES, specOf } from './config.ts'
 import { peerIdsOf } from './node-spec.ts'
 import { type NodeEvent, type OpenParts, type ReplicaNode, openParts } from './node.ts'
+import { makeDirs } from '../wal/storage-fs.ts'
 import { createNodeMemory, threadMapOf } from './topology.ts'
 
 /** Where a factory makes the machines: the spec needs to know no more. */
@@ -206,9 +206,10 @@ const inboxFor = (from: number) => (other: Pick<OpenParts, 'spec' | 'memory' | '
   bell: other.memory.bells[other.threads.receive]!,
 })
 
-function makeFolder(dir: string): void {
+/** @throws ReplicaError E_DATA_DIR */
+export function makeFolder(dir: string): void {
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    makeDirs(dir)
   } catch (cause) {
     const problem = cause instanceof Error ? cause.message : String(cause)
     throw new ReplicaError('E_DATA_DIR', problem, { problem }, 'not-proposed', { cause })

@@ -7,6 +7,7 @@
  */
 import {
   closeSync,
+  existsSync,
   fdatasyncSync,
   fstatSync,
   fsyncSync,
@@ -17,11 +18,13 @@ import {
   readSync,
   readdirSync,
   renameSync,
+  statSync,
   unlinkSync,
   writeFileSync,
   writeSync,
   writevSync,
 } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { assert } from '../base/assert.ts'
 import { ReplicaError } from '../base/errors.ts'
 import { IOV_MAX, type Storage, type StorageFile } from '../base/storage.ts'
@@ -32,8 +35,7 @@ const LOCK_ATTEMPTS_MAX = 3
 
 export function openStorage(): Storage {
   return {
-    makeDir: (dir) =>
-      guard('mkdir', () => void mkdirSync(dir, { recursive: true, mode: DIR_MODE })),
+    makeDir: (dir) => guard('mkdir', () => makeDirs(dir)),
     list,
     open: (path, access) => asFile('open', () => openSync(path, access === 'read' ? 'r' : 'r+')),
     create: (path) => asFile('open', () => openSync(path, 'wx+', FILE_MODE)),
@@ -49,6 +51,23 @@ export function openStorage(): Storage {
     tryLock,
     unlock: (path) => guard('unlink', () => unlinkSync(path)),
   }
+}
+
+/**
+ * Makes a directory and its parents, mode 0700. Not by `recursive`, which goes round for ever where
+ * the kernel answers ENOENT to a mkdir in a directory that is there (/proc), as of Node 22.
+ */
+export function makeDirs(dir: string): void {
+  const missing: string[] = []
+  for (let at = resolve(dir); !existsSync(at); at = dirname(at)) missing.push(at)
+  for (const each of missing.toReversed()) {
+    try {
+      mkdirSync(each, DIR_MODE)
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST') throw error // somebody else was faster
+    }
+  }
+  if (!statSync(dir).isDirectory()) mkdirSync(dir) // EEXIST, with its path
 }
 
 function guard<Result>(syscall: string, call: () => Result): Result {

@@ -54,6 +54,10 @@ test.each<[args: string[], lines: string[]]>([
   [['bench', 'now'], ['now: unexpected argument']],
   [['bench', '--json', 'none/x.json'], ['--json: cannot write none/x.json']],
   [['bench', '--json', '.'], ['--json: . is a folder']],
+  [
+    ['bench', '--data-dir', '/proc/xpaxos'],
+    ["E_DATA_DIR: --data-dir: ENOENT: no such file or directory, mkdir '/proc/xpaxos'"],
+  ],
   [['bench', '--config', 'none.json'], ['--config: cannot read none.json']],
 ])('%o is bad usage: one line a problem, nothing on stdout', (args, lines) => {
   const { status, stdout, stderr } = run(...args)

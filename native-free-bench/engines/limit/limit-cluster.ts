@@ -6,14 +6,17 @@
  *
  *     caller's thread: ingest, limit --> wal thread of each node, apply thread of each data node
  */
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ReplicaError } from '../../../src/base/errors.ts'
 import type { StateMachine } from '../../../src/base/state-machine.ts'
 import type { ApplyReport } from '../../../src/engine/assemble.ts'
 import { type CallerLoop, startCallerLoop } from '../../../src/engine/caller-loop.ts'
 import { type CommonOptions, specOf } from '../../../src/engine/config.ts'
-import type { LocalCluster, LocalClusterOptions } from '../../../src/engine/local-cluster.ts'
+import {
+  type LocalCluster,
+  type LocalClusterOptions,
+  makeFolder,
+} from '../../../src/engine/local-cluster.ts'
 import type { NodeSpec } from '../../../src/engine/node-spec.ts'
 import type { ReplicaNode } from '../../../src/engine/node.ts'
 import { noReads } from '../../../src/engine/read-client.ts'
@@ -174,15 +177,6 @@ export function refuseEmulation({ emulation = {} }: CommonOptions): void {
   if (Object.values(emulation).every((value) => value === 0)) return
   const problems = ['emulation: the engine limit has no links to emulate']
   throw new ReplicaError('E_CONFIG_INVALID', problems[0]!, { problems })
-}
-
-function makeFolder(dir: string): void {
-  try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 })
-  } catch (cause) {
-    const problem = cause instanceof Error ? cause.message : String(cause)
-    throw new ReplicaError('E_DATA_DIR', problem, { problem }, 'not-proposed', { cause })
-  }
 }
 
 function memberOf({ spec, memory, threads, keepsState }: Wiring): LimitMember {
