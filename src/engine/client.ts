@@ -30,6 +30,7 @@ import {
 import { drain } from '../stages/port.ts'
 import type { Durability } from '../wal/identity.ts'
 import type { ReadSide } from './read-client.ts'
+import { promised } from './settle.ts'
 import { type SessionToken, tokenOf } from './token.ts'
 
 const REPLIES_MAX = 1_024
@@ -109,6 +110,8 @@ export function createClientSide(
     readonly payloadSizeBytesMax: number
     /** Frames complete when applied, not when chosen (Basic Paxos). */
     readonly completesOnApply: boolean
+    /** Calls back when this turn of the caller is over: what it wrote shares a frame. */
+    readonly later: (call: () => void) => void
   },
 ): ClientSide {
   const { replies, replyBytes, payloadSizeBytesMax, readSide } = wiring
@@ -120,7 +123,7 @@ export function createClientSide(
   const sealSoon = (): void => {
     if (sealing) return
     sealing = true
-    queueMicrotask(() => {
+    wiring.later(() => {
       sealing = false
       ingest.doWork()
     })
@@ -186,7 +189,7 @@ export function createClientSide(
   const laneOf = (shape: FrameShape): Lane => ({ shape, client: null })
   const plain = laneOf(PLAIN_FRAMES)
   const propose: ClientSide['propose'] = (payload, { signal } = {}) =>
-    new Promise<Proposed>((resolve, reject) => {
+    promised(({ resolve, reject }) => {
       submit(plain, { resolve, reject, result: null }, payload, signal)
     })
   const writer = (): Writer => {

@@ -191,6 +191,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     clientIdBase: clientIdBaseOf(spec),
     payloadSizeBytesMax: tuning.batchBytesMax - 1_024,
     completesOnApply: spec.engine === 'basic-paxos',
+    later: queueMicrotask,
   })
   const sessions = createSessionSide(ingest, client, spec.engine)
   const onFailure = (error: ReplicaError): void => {
@@ -271,6 +272,7 @@ function openReadSide({ spec, memory, threads }: OpenParts): ReadSide {
     missing: isLogger ? 'reads at a logger' : spec.engine === 'xpaxos' ? null : 'reads',
     hasLeases: spec.tuning.leaseMs > 0,
     nowMs: () => performance.now(),
+    later: queueMicrotask,
   })
 }
 
