@@ -80,7 +80,7 @@ export interface NodeSpec {
 }
 
 /** Client ids of one run of a node: 2^21 from here on, apart from those of any other run. */
-export const clientIdBaseOf = ({ nonce }: NodeSpec): number =>
+export const clientIdBaseOf = ({ nonce }: Pick<NodeSpec, 'nonce'>): number =>
   (nonce % 2 ** 31) * CLIENT_IDS_A_RUN + 1
 
 export const isOwnClient = (clientId: number, base: number): boolean =>

@@ -18,6 +18,7 @@ import {
   type Op,
   type Plan,
 } from './plan.ts'
+import { stagePlanOf } from './stage-plan.ts'
 import {
   type Random,
   below,
@@ -142,7 +143,11 @@ export function classOf(seed: number): ClassName {
 }
 
 /** Everything that the seed means. */
-export function planOf(seed: number, name: ClassName = classOf(seed)): Plan {
+export function planOf(
+  seed: number,
+  name: ClassName = classOf(seed),
+  driver: 'core' | 'stages' | null = null,
+): Plan {
   const spec: ClassSpec = CLASSES[name]
   const random = createRandom(seed)
   if (spec.size === 'micro') return microPlan(seed, name, spec, random)
@@ -159,7 +164,7 @@ export function planOf(seed: number, name: ClassName = classOf(seed)): Plan {
   else ops.push(...drawFaults(split(random), spec.faults, members.length, knobs, untilUs))
   ops.sort((a, b) => a.atUs - b.atUs)
   const ending: Ending = isPartial ? 'partial' : chance(random, 600) ? 'liveness' : 'safety'
-  return {
+  const plan: Plan = {
     seed,
     chanceSeed: seed,
     className: name,
@@ -169,6 +174,7 @@ export function planOf(seed: number, name: ClassName = classOf(seed)): Plan {
     laws: name === 'overload' ? slowLaws(random) : drawLaws(random),
     noise,
     realWal: chance(random, 120),
+    stages: null,
     clocks: drawClocks(random, members.length, name === 'clock'),
     ops,
     untilUs,
@@ -176,8 +182,14 @@ export function planOf(seed: number, name: ClassName = classOf(seed)): Plan {
     graph,
     eventsMax: 400_000,
   }
+  const isStaged = !isBasic && chance(random, STAGES_PER_MILLE)
+  return driver === 'stages' || (driver === null && isStaged)
+    ? stagePlanOf(plan, split(random))
+    : plan
 }
 
+/** Full schedules that run on the stages of production: they cost more than bare cores. */
+const STAGES_PER_MILLE = 250
 const GRAPHS = ['quorum-loss', 'constrained', 'chained'] as const
 const MICRO_EVENTS = 150
 const MICRO_UNTIL_US = 2_000_000
@@ -205,6 +217,7 @@ function microPlan(seed: number, name: string, spec: ClassSpec, random: Random):
     laws: drawLaws(random),
     noise,
     realWal: false,
+    stages: null,
     clocks: drawClocks(random, 3, false),
     ops,
     untilUs: MICRO_UNTIL_US,

@@ -20,6 +20,7 @@ export function submit<M>(world: World<M>, op: Op & { readonly kind: 'submit' })
   const node = op.node === LEADER ? servedBy(world, op.session) : world.nodes[op.node]
   if (node === undefined || !node.alive || node.leading?.admits !== true) return refuse(world)
   const { leading, driver } = node
+  if (driver.submit !== null) return driver.submit(op)
   const isBasic = world.plan.engine === 'basic-paxos'
   const backlog = isBasic ? node.pending.length : leading.next - 1 - driver.view.chosen
   if (backlog > world.plan.knobs.backlogEntriesMax) {

@@ -30,7 +30,7 @@ export const READ_RING = 0
 export const INGEST_RING = 1
 const GROUP_COUNT = 10
 const BATCH_ENTRIES = 100
-const INPUT_CODES: Readonly<Record<Input<unknown>['kind'], number>> = {
+export const INPUT_CODES: Readonly<Record<Input<unknown>['kind'], number>> = {
   tick: 1,
   durable: 2,
   link: 3,
@@ -265,6 +265,7 @@ export function createCoreDriver<M>(
       for (const ring of node.rings) ring.frames.length = 0
       effects = [] // a step that was cut short leaves nothing behind
     },
+    submit: null,
     get view() {
       return core.view
     },

@@ -31,7 +31,7 @@ export interface Engine<M> {
 export const xpaxosEngine: Engine<XPaxosMessage> = {
   codec: xpaxosCodec,
   indexed: true,
-  core({ seed, members, knobs }, { id: self }, life, found) {
+  core({ seed, members, knobs, stages }, { id: self }, life, found) {
     const { heartbeatMs, electionTimeoutMs, windowBytes } = knobs
     const { batchBytesMax, batchEntriesMax, pipelineDepth } = knobs
     return createXPaxos(
@@ -45,9 +45,9 @@ export const xpaxosEngine: Engine<XPaxosMessage> = {
         batchEntriesMax,
         pipelineDepth,
         seed: (seed + 1_000 * life) | 0,
-        requestBase: 2 ** 20 * life, // no seed reads or has leases yet
-        leaseMs: 0,
-        driftPerMille: 0,
+        requestBase: 2 ** 20 * life,
+        leaseMs: stages?.leaseMs ?? 0,
+        driftPerMille: stages?.driftPerMille ?? 0,
       },
       {
         promised: found.promised as Ballot,

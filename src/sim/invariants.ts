@@ -10,6 +10,7 @@ export const INVARIANTS = {
   I5: 'equal (slot, ballot) on two nodes: equal prefixes',
   I6: 'a leader holds every slot that lower ballots chose',
   I8: 'nothing is acknowledged or counted before it is on the disk',
+  I9: 'a read has seen what its consistency promises; nobody leads while another has a lease',
   I10: 'the requests of a session are chosen at most once, in the order it sent them',
   I12: 'refused means never chosen, ok means chosen, all else is unknown',
   I13: 'bytes on a link are a message or a refusal; decode and encode are inverse',
@@ -31,7 +32,6 @@ export type InvariantId = keyof typeof INVARIANTS
 /** Not shown yet; a class or a mutant may not name them. */
 export const PENDING_INVARIANTS: Readonly<Record<string, string>> = {
   I7: 'storage issue: reopening the image at every instant',
-  I9: 'the core has no reads yet',
   I11: 'the core has no membership change yet',
   I14: 'storage issue: rotten, misdirected and rolled-back disks',
   I18: 'the core has no forced members yet',

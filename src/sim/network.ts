@@ -12,7 +12,7 @@ import type { Frame } from './frames.ts'
 import { flipFrame } from './frames.ts'
 import { push } from './queue.ts'
 import { type Random, below, chance, createRandom, next, split } from './random.ts'
-import { crcAt, encode, flipBit } from './wire.ts'
+import { crcAt, encode, encodeCell, flipBit } from './wire.ts'
 import { mix, note } from './trace.ts'
 
 interface Direction {
@@ -133,20 +133,51 @@ export function transmit<M>(
   message: M,
   frames: readonly Frame[],
 ): void {
-  const { network, plan, wire, noisy } = world
+  const { wire } = world
+  launch(world, from, to, frames, (session) => {
+    const payload = { sizeBytes: sizeOf(frames), frameCount: frames.length }
+    return encode(wire, from.id, message, payload, session)
+  })
+}
+
+/** The same for a cell that a stage made. */
+export function transmitCell<M>(
+  world: World<M>,
+  from: SimNode<M>,
+  to: SimNode<M>,
+  words: Float64Array,
+  base: number,
+  frames: readonly Frame[],
+): void {
+  const { wire, nowUs } = world
+  launch(world, from, to, frames, (session) => encodeCell(wire, words, base, session, nowUs))
+}
+
+function sizeOf(frames: readonly Frame[]): number {
+  let sizeBytes = 0
+  for (const frame of frames) sizeBytes += frame.sizeBytes
+  return sizeBytes
+}
+
+/** @param placeOf writes a packet of its own into the wire */
+function launch<M>(
+  world: World<M>,
+  from: SimNode<M>,
+  to: SimNode<M>,
+  frames: readonly Frame[],
+  placeOf: (session: number) => number,
+): void {
+  const { network, plan, noisy } = world
   const session = sessionOf(network, from.place, to.place)
   const direction = directionOf(network, from.place, to.place)
   if (session === 0 || direction.blocked) return
   const { random } = direction
   const { noise } = plan
-  let sizeBytes = 0
-  for (const frame of frames) sizeBytes += frame.sizeBytes
-  const payload = { sizeBytes, frameCount: frames.length }
   const copies = noisy && chance(random, noise.duplicates) ? 2 : 1
   for (let i = 0; i < copies; i++) {
     if (noisy && chance(random, noise.loss)) continue
-    const place = encode(wire, from.id, message, payload, session)
-    mix(world.trace, crcAt(wire, place))
+    const place = placeOf(session)
+    mix(world.trace, crcAt(world.wire, place))
     let atUs = world.nowUs + drawUs(plan.laws.link, random)
     if (direction.cloggedUntilUs > atUs) atUs = direction.cloggedUntilUs
     if (noisy && noise.reorder) atUs += below(random, 4 * plan.laws.link.highUs + 1)

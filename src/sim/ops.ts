@@ -10,12 +10,14 @@ import { block, connect, cut, directionOf, disconnect, eachPair, mend } from './
 import { mendAll, reset, sessionOf } from './network.ts'
 import { LEADER, type Op } from './plan.ts'
 import { below } from './random.ts'
+import { type StageOp, carryOutStageOp, isStageOp } from './stage-ops.ts'
 import { note } from './trace.ts'
 import { release } from './wire.ts'
 import { DUE, type SimNode, type World, after, later, leaderOf } from './world.ts'
 
 export function carryOutOp<M>(world: World<M>, op: Op): void {
   if (op.kind === 'submit') return void submit(world, op)
+  if (op.kind === 'call') return carryOutStageOp(world, op)
   if (world.trace.lines !== null) note(world.trace, world.nowUs, -1, -1, opText(op))
   if (op.kind === 'power') {
     for (const node of world.nodes) crash(world, node, false)
@@ -23,6 +25,7 @@ export function carryOutOp<M>(world: World<M>, op: Op): void {
   }
   if (op.kind === 'mend-all') return mendAll(world)
   if (op.kind === 'chain') return chain(world)
+  if (isStageOp(op)) return carryOutStageOp(world, op)
   const node = op.node === LEADER ? leaderOf(world) : world.nodes[op.node]
   if (node === undefined) return
   if ('other' in op) return onLink(world, op, node, world.nodes[op.other]!)
@@ -30,7 +33,10 @@ export function carryOutOp<M>(world: World<M>, op: Op): void {
 }
 
 type LinkOp = Extract<Op, { readonly other: number }>
-type NodeOp = Exclude<Op, LinkOp | { readonly kind: 'submit' | 'power' | 'mend-all' | 'chain' }>
+type NodeOp = Exclude<
+  Op,
+  LinkOp | StageOp | { readonly kind: 'submit' | 'power' | 'mend-all' | 'chain' }
+>
 
 const opText = (op: Op): string =>
   Object.entries(op)
@@ -105,6 +111,7 @@ function pause<M>(world: World<M>, node: SimNode<M>, forUs: number): void {
   const until = world.nowUs + forUs
   if (node.alive && until > node.pausedUntilUs) {
     node.pausedUntilUs = until
+    if (world.stages !== null) world.stages.nodes[node.place]!.sleeps += 1
     later(world, forUs, DUE.wake, node, null)
   }
   const led = node.leading?.ballot ?? 0

@@ -5,6 +5,7 @@
  * operations is still a run (shrink.ts). Plain data.
  */
 import type { Member } from '../core/engine.ts'
+import type { SessionLimits } from '../stages/session-table.ts'
 import type { Law } from './laws.ts'
 
 export interface Knobs {
@@ -87,10 +88,47 @@ export type Op =
       readonly stepUs: number
     })
   | (At & { readonly kind: 'pressure'; readonly node: number; readonly ring: number })
+  /** The machine sleeps: its monotonic clock stands still, its wall clock does not. */
+  | (At & { readonly kind: 'suspend'; readonly node: number; readonly forUs: number })
+  /** Somebody sets the wall clock, forward or back. */
+  | (At & { readonly kind: 'wall'; readonly node: number; readonly stepUs: number })
+  | (At & CallOp)
   /** For operators: membership, transfer. None is drawn before the core has them. */
   | (At & { readonly kind: 'operator'; readonly name: string; readonly node: number })
 
 export type OpKind = Op['kind']
+
+/** What a caller wants next; it waits for what it has under way, and tries again where it must. */
+export interface CallOp {
+  readonly kind: 'call'
+  readonly caller: number
+  readonly f: 'put' | 'delete' | 'cas' | 'get' | 'sync' | 'close'
+  readonly key: number
+  /** Of a read: where; LEADER: whoever leads. Writes look for the leader themselves. */
+  readonly node: number
+  readonly consistency: 'linearizable' | 'lease' | 'session' | 'stale'
+  /** Of a stale read. */
+  readonly boundMs: number
+}
+
+/** What a run on the stages of production has beside the rest. */
+export interface StagePlan {
+  /** 0: no leases. */
+  readonly leaseMs: number
+  readonly driftPerMille: number
+  readonly sessions: SessionLimits
+  readonly uncommittedBytesMax: number
+  readonly lingerMs: number
+  readonly callers: readonly CallerPlan[]
+  /** By place: how far the wall clock is ahead of true time. */
+  readonly wallMs: readonly number[]
+}
+
+export interface CallerPlan {
+  readonly hasSession: boolean
+  /** Calls that it has under way at once, at most. */
+  readonly window: number
+}
 
 export type Ending =
   /** Ends where the operations end. */
@@ -112,6 +150,8 @@ export interface Plan {
   readonly noise: Noise
   /** The real src/wal over a simulated file system. */
   readonly realWal: boolean
+  /** Null: bare cores (core-driver.ts). */
+  readonly stages: StagePlan | null
   readonly clocks: readonly { readonly offsetMs: number; readonly driftPpm: number }[]
   readonly ops: readonly Op[]
   /** Faults end and the ending begins. */

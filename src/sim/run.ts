@@ -11,14 +11,18 @@ import { end } from './endings.ts'
 import { type Frame, createArena } from './frames.ts'
 import { type InvariantId, Violation, demand } from './invariants.ts'
 import { connect, createNetwork, directionOf, eachPair, reset, sessionOf } from './network.ts'
-import { carryOutOp, crash, restart } from './ops.ts'
+import { endByDisk } from './disk-failure.ts'
+import { carryOutOp } from './ops.ts'
 import type { Plan } from './plan.ts'
 import { createQueue, headTime, pop } from './queue.ts'
 import { createRandom, split } from './random.ts'
 import { createRecordDisk } from './record-disk.ts'
 import { createRing } from './ring.ts'
 import { type TraceLine, createTrace, hashOf, mix } from './trace.ts'
-import { DUE, type Due, type Hooks, type SimNode, type World, after, isAsleep } from './world.ts'
+import { createStageDriver } from './stage-driver.ts'
+import { endCalls } from './stage-endings.ts'
+import { createStageWorld } from './stage-world.ts'
+import { DUE, type Due, type Hooks, type SimNode, type World, isAsleep } from './world.ts'
 import { createWire, release } from './wire.ts'
 import { createWalDisk } from './wal-disk.ts'
 
@@ -35,8 +39,6 @@ export interface RunResult {
   readonly answered: number
   readonly lines: readonly TraceLine[]
 }
-
-const RESTART_US = 50_000
 
 export interface RunOptions {
   /** Keep the lines of the trace, for people. */
@@ -69,6 +71,7 @@ function runWith<M>(plan: Plan, engine: Engine<M>, options: RunOptions): RunResu
     const loop = createLoop(world, eventsCap)
     loop(plan.untilUs)
     end(world, loop)
+    endCalls(world, loop)
   } catch (error) {
     violation = error instanceof Exhausted ? null : violationOf(error)
   }
@@ -116,11 +119,13 @@ function createWorld<M>(plan: Plan, engine: Engine<M>, options: RunOptions): Wor
     trace: createTrace(options.withLines === true),
     requests: [],
     sessionSequences: [],
+    stages: null,
     nowUs: 0,
     events: 0,
     noisy: true,
     refused: 0,
   }
+  world.stages = createStageWorld(world)
   for (let place = 0; place < plan.members.length; place++) {
     world.nodes.push(createNode(world, engine, place))
   }
@@ -132,16 +137,21 @@ function createNode<M>(world: World<M>, engine: Engine<M>, place: number): SimNo
   const member = plan.members[place]!
   const { offsetMs, driftPpm } = plan.clocks[place]!
   const rings = Array.from({ length: 2 + plan.members.length }, (_, i) => createRing(i))
-  const driver = createCoreDriver(world, engine, () => node)
+  const { stages } = world
+  const driver =
+    stages === null
+      ? createCoreDriver(world, engine, () => node)
+      : createStageDriver(world, stages, engine, () => node)
   const node: SimNode<M> = {
     place,
     id: member.id,
     member,
     driver,
-    clock: createClock(offsetMs, driftPpm),
+    clock: createClock(offsetMs, driftPpm, plan.stages?.wallMs[place]),
     random: split(world.random),
     rings,
-    disk: plan.realWal ? createWalDisk(member.id, plan, arena) : createRecordDisk(),
+    disk:
+      plan.realWal && stages === null ? createWalDisk(member.id, plan, arena) : createRecordDisk(),
     stored: [],
     durableCount: 0,
     syncing: false,
@@ -237,11 +247,5 @@ function synced<M>(world: World<M>, node: SimNode<M>, lsn: number): void {
   const fails = node.syncFails
   node.syncFails = false
   if (node.disk.sync(lsn as never, fails)) return node.driver.synced(lsn)
-  // Never tried again: the node ends, and comes back with what the disk holds.
-  if (node.leading !== null) cover(world.coverage, 'leader-down-by-disk')
-  crash(world, node, true)
-  after(world, RESTART_US, () => {
-    if (!node.alive) cover(world.coverage, 'sync-failure-handled')
-    restart(world, node)
-  })
+  endByDisk(world, node)
 }

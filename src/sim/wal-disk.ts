@@ -12,20 +12,16 @@ import { type Wal, append, flush, idle, mark, readFrames } from '../wal/wal.ts'
 import type { Disk, Found } from './disk.ts'
 import type { Frame, FrameArena } from './frames.ts'
 import { demand } from './invariants.ts'
-import { type Operation, createMemoryStorage, diskError } from './memory-storage.ts'
+import { createFaultyStorage } from './faulty-storage.ts'
 import type { Plan } from './plan.ts'
-import { type Random, below, chance, createRandom, next } from './random.ts'
-
-class PowerLoss extends Error {}
+import type { Random } from './random.ts'
 
 const SEGMENT_SIZE_BYTES = 2 ** 18
-const FUSE_MAX = 12
 const IDLE_EVERY = 8
 const MARK_EVERY = 5
 
 export function createWalDisk(id: NodeId, plan: Plan, arena: FrameArena): Disk {
-  const storage = createMemoryStorage()
-  const chanceOfOpen = createRandom(plan.chanceSeed + 31 * id)
+  const faulty = createFaultyStorage(plan.chanceSeed + 31 * id)
   const options: WalOptions = {
     dir: '/data/node',
     identity: {
@@ -43,46 +39,19 @@ export function createWalDisk(id: NodeId, plan: Plan, arena: FrameArena): Disk {
   let wal = null as unknown as Wal
   let records: Found['records'][number][] = []
   let into: Uint8Array | null = null
-  let fuse = Infinity
-  let failing = false
   let flushes = 0
-  let isBorn = false
 
-  storage.onOperation = (operation: Operation) => {
-    if (--fuse < 0) throw new PowerLoss(operation)
-    if (failing && operation === 'datasync') throw diskError('fdatasync', 'EIO')
-  }
   const frameOf = (headerCrc: number): Frame => {
     const frame = arena.byCrc.get(headerCrc)
     demand(frame !== undefined, 'I13', 'a frame on the disk is one that was made')
     return frame!
   }
-  const lose = (random: Random): void => {
-    fuse = Infinity
-    storage.crash(() => next(random) / 2 ** 32)
-  }
   const open = (): ReturnType<typeof openWal>['recovered'] => {
     records = []
-    const opened = openWal(storage, options)
+    const opened = openWal(faulty.storage, options)
     wal = opened.wal
     return opened.recovered
   }
-  /** Power may fail while a node recovers; the next try finds what this one left. */
-  const openAtLast = (): ReturnType<typeof open> => {
-    if (isBorn && chance(chanceOfOpen, 200)) {
-      fuse = below(chanceOfOpen, FUSE_MAX)
-      try {
-        return open()
-      } catch (error) {
-        if (!(error instanceof PowerLoss)) throw error
-        lose(chanceOfOpen)
-      } finally {
-        fuse = Infinity
-      }
-    }
-    return open()
-  }
-
   const disk = {
     lsn: 0 as Lsn,
     durableLsn: 0 as Lsn,
@@ -100,14 +69,14 @@ export function createWalDisk(id: NodeId, plan: Plan, arena: FrameArena): Disk {
       disk.lsn = lsn
     },
     sync(lsn: Lsn, fails: boolean): boolean {
-      failing = fails
+      faulty.failing = fails
       try {
         flush(wal)
       } catch (error) {
         if (fails) return false
         throw error
       } finally {
-        failing = false
+        faulty.failing = false
       }
       if (lsn > disk.durableLsn) disk.durableLsn = lsn
       flushes += 1
@@ -122,20 +91,10 @@ export function createWalDisk(id: NodeId, plan: Plan, arena: FrameArena): Disk {
       return frames.map(({ headerCrc }) => frameOf(headerCrc))
     },
     crash(random: Random, keepAll: boolean): void {
-      if (keepAll) return storage.kill()
-      if (wal.state === 'open' && chance(random, 600)) {
-        fuse = below(random, FUSE_MAX)
-        try {
-          flush(wal)
-        } catch (error) {
-          if (!(error instanceof PowerLoss)) throw error
-        }
-      }
-      lose(random)
+      faulty.crash(random, keepAll, wal.state === 'open' ? () => void flush(wal) : null)
     },
     recover(): Found {
-      const recovered = openAtLast()
-      isBorn = true
+      const recovered = faulty.openAtLast(open)
       const { promised, acceptedBallot, last, floor, floorChain, marks } = recovered
       disk.lsn = (recovered.nextLsn - 1) as Lsn
       disk.durableLsn = disk.lsn

@@ -57,6 +57,23 @@ function grow<M>(wire: Wire<M>): void {
   for (let i = 2 * count; i-- > count;) wire.free.push(i)
 }
 
+/** A cell whose message and payload words are written. @returns the place of the packet */
+export function encodeCell<M>(
+  wire: Wire<M>,
+  cell: Float64Array,
+  base: number,
+  session: number,
+  stamp: number,
+): number {
+  if (wire.free.length === 0) grow(wire)
+  const place = wire.free.pop()!
+  const { words } = wire
+  for (let i = 0; i < CELL_WORDS; i++) words[i] = cell[base + i]!
+  writeWireWords(words, 0, session, stamp)
+  encodeWireHeader(wire.bytes, wire.view, place * WIRE_HEADER_SIZE_BYTES, words, 0)
+  return place
+}
+
 /** @returns the place of the packet */
 export function encode<M>(
   wire: Wire<M>,

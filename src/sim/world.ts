@@ -15,11 +15,12 @@ import type { Frame, FrameArena } from './frames.ts'
 import type { Judge } from './judge.ts'
 import type { Stored } from './log.ts'
 import type { Network } from './network.ts'
-import type { Plan } from './plan.ts'
+import type { Op, Plan } from './plan.ts'
 import type { Queue } from './queue.ts'
 import { push } from './queue.ts'
 import type { Random } from './random.ts'
 import type { Ring } from './ring.ts'
+import type { StageWorld } from './stage-world.ts'
 import type { Trace } from './trace.ts'
 import type { Wire } from './wire.ts'
 
@@ -39,6 +40,8 @@ export interface Driver<M> {
   synced(lsn: number): void
   readDone(payload: unknown): void
   readonly view: CoreView
+  /** A request in the node's own way; null: by the core's submitted frames (clients.ts). */
+  readonly submit: ((op: Op & { readonly kind: 'submit' }) => boolean) | null
 }
 
 export interface Leading {
@@ -51,10 +54,12 @@ export interface Leading {
 export type Outcome = 'pending' | 'ok' | 'refused' | 'unknown'
 
 export interface Request {
-  readonly frame: Frame
   readonly node: number
   readonly atUs: number
   outcome: Outcome
+}
+export interface FramedRequest extends Request {
+  readonly frame: Frame
 }
 
 export interface SimNode<M> {
@@ -79,7 +84,7 @@ export interface SimNode<M> {
   readonly held: Due[]
   leading: Leading | null
   /** Requests that this node took in this term and has not answered, oldest first. */
-  readonly pending: Request[]
+  readonly pending: FramedRequest[]
   appliedAtUs: number
   /** Requests reach the core in the order of their stamps. */
   submittedAtUs: number
@@ -131,6 +136,8 @@ export interface World<M> {
   readonly trace: Trace
   readonly requests: Request[]
   readonly sessionSequences: number[]
+  /** Of a run on the stages of production. */
+  stages: StageWorld | null
   nowUs: number
   events: number
   /** Loss, duplicates, reordering and flips are on. */

@@ -1,0 +1,249 @@
+/**
+ * Drives the stages of production of one node in one loop: after every event that reaches the node
+ * its stages go round until none has work, as under layout inline. Time is virtual: the disk and
+ * the state machine take what the plan's laws draw (wal-lane.ts), everything else takes none.
+ *
+ * Invariants: a node that is paused or down runs nothing; ring bytes are poisoned as soon as decide
+ * lets go of them; what the disk has synced is judged before any stage is told.
+ */
+import { ReplicaError, isReplicaError } from '../base/errors.ts'
+import type { Lsn } from '../core/ids.ts'
+import type { CoreView } from '../core/engine.ts'
+import { openInbox } from '../net/inbox.ts'
+import { occupancyOf } from '../ring/cell-ring.ts'
+import { saveSessions } from '../stages/session-bytes.ts'
+import type { SessionTable } from '../stages/session-table.ts'
+import { checksumOf } from '../wal/identity.ts'
+import { openWal } from '../wal/open.ts'
+import type { Wal } from '../wal/wal.ts'
+import { proposeAt } from './caller-writes.ts'
+import { loseCalls } from './callers.ts'
+import { nowMsOf, thaw, wallMsOf } from './clock.ts'
+import { cover } from './coverage.ts'
+import type { Found } from './disk.ts'
+import { endByDisk } from './disk-failure.ts'
+import type { Engine } from './engines.ts'
+import type { Frame } from './frames.ts'
+import { demand } from './invariants.ts'
+import { drawUs } from './laws.ts'
+import { noteAnswers } from './lease-watch.ts'
+import { sessionOf } from './network.ts'
+import { createPoison } from './poison.ts'
+import { below } from './random.ts'
+import { type StageLife, CLUSTER, createLifeMemory, createStageLife } from './stage-life.ts'
+import { type StageLink, createStageLink } from './stage-link.ts'
+import type { StageWorld } from './stage-world.ts'
+import { watchCore } from './watched-core.ts'
+import { createWatchedMachine } from './watched-machine.ts'
+import { DUE, type Driver, type SimNode, type World, later } from './world.ts'
+
+const PASSES_MAX = 64
+const GROUP_COUNT = 10
+const LIVES_MAX = 4_096
+/** Session tables are compared at one index in so many. */
+const TABLE_EVERY = 8
+
+/** What reaches a node besides packets and ticks; `run` is a turn of whoever calls it. */
+export type StageInput =
+  { readonly kind: 'disk' | 'machine' } | { readonly kind: 'turn'; readonly run: () => void }
+
+export function createStageDriver<M>(
+  world: World<M>,
+  stages: StageWorld,
+  engine: Engine<M>,
+  nodeOf: () => SimNode<M>,
+): Driver<M> {
+  const { plan, judge, coverage } = world
+  let life = null as unknown as StageLife
+  let wal = null as unknown as Wal
+  let view = null as unknown as CoreView
+  let links = new Map<number, StageLink>()
+  let poison = (): void => undefined
+  /** What the state machine has executed. */
+  let applied = 0
+  let machineIsBusy = false
+
+  const boot = (): void => {
+    const node = nodeOf()
+    const own = stages.nodes[node.place]!
+    const found = open(node)
+    const nowMs = (): number => nowMsOf(node.clock, world.nowUs)
+    const memory = createLifeMemory(
+      plan,
+      world.nodes.map(({ id }) => id).filter((id) => id !== node.id),
+    )
+    const inboxes = new Map(memory.inboxes.map((box) => [box.peer, openInbox(box.memory)]))
+    links = new Map()
+    const onFlight = (us: number): void => void (own.flightUs = Math.max(own.flightUs, us))
+    for (const [id, inbox] of inboxes) {
+      const peer = world.nodes[id - 1]!
+      links.set(id, createStageLink(world, node, peer, inbox, nowMs, onFlight))
+    }
+    const bare = engine.core(plan, node.member, node.life, found)
+    const core = watchCore(world, stages, node, bare, { links, logRings: () => life.logRings })
+    view = core.view
+    own.leaseReads.clear()
+    own.applied = 0
+    machineIsBusy = false
+    life = createStageLife({
+      ...{ plan, stages: stages.plan, member: node.member, core, codec: engine.codec, wal, links },
+      ...{ memory, inboxes, nowMs },
+      nonce: 1 + node.place * LIVES_MAX + node.life,
+      machine: createWatchedMachine(stages),
+      wallMs: () => wallMsOf(node.clock, world.nowUs),
+      poll: () => [...links.values()].reduce((count, link) => count + link.poll(), 0),
+      later: (run) => {
+        const inUs = drawUs(plan.laws.submit, node.random)
+        later(world, inUs, DUE.input, node, { kind: 'turn', run })
+      },
+      onInvalid: () => cover(coverage, 'frame-checksum-failure'),
+      onApplied: (through) => void (applied = through),
+      onAnswers: (words, base) => noteAnswers(world, own, words, base),
+    })
+    own.life = life
+    poison = createPoison(life.logRings)
+    applied = 0
+    later(world, below(node.random, plan.knobs.tickMs * 1_000), DUE.tick, node, null)
+  }
+
+  const open = (node: SimNode<M>): Found => {
+    const faulty = stages.nodes[node.place]!.storage
+    const { storage } = faulty
+    thaw(node.clock, world.nowUs)
+    const identity = {
+      ...{ clusterId: CLUSTER, nodeId: node.id, incarnation: 1 },
+      ...{ engine: plan.engine, durability: 'fsync' as const },
+    }
+    const segmentSizeBytes = Math.max(2 ** 16, 4 * plan.knobs.batchBytesMax)
+    const opened = faulty.openAtLast(() =>
+      openWal(storage, { dir: '/data/node', identity, segmentSizeBytes }),
+    )
+    wal = opened.wal
+    const { nextLsn, retainedFirst, ...recovered } = opened.recovered
+    const lsn = (nextLsn - 1) as Lsn
+    const found = { ...recovered, firstRetained: retainedFirst, lsn, records: [] }
+    noteFound(node, found)
+    return found
+  }
+  const noteFound = (node: SimNode<M>, found: Found): void => {
+    const { stored } = node
+    while (node.durableCount < found.lsn) {
+      judge.durable(node.place, stored[node.durableCount++]!)
+    }
+    if (stored.length > found.lsn) cover(coverage, 'torn-tail-found')
+    if (found.last > 0 && node.life > 1) cover(coverage, 'restart-with-log')
+    stored.length = found.lsn
+    judge.restarted(node.place, found)
+  }
+
+  // ---- One turn ------------------------------------------------------------------------------
+
+  const goRound = (): void => {
+    const node = nodeOf()
+    const of = life
+    for (let pass = 0; pass < PASSES_MAX; pass++) {
+      let work = 0
+      for (const link of links.values()) if (link.pump()) work += 1
+      work += of.receive.doWork()
+      work += of.decide.doWork()
+      poison()
+      work += of.fanout.doWork()
+      work += of.ingest.doWork() + of.client.doWork()
+      if (work === 0) break
+    }
+    beginDisk(node)
+    beginMachine(node)
+  }
+  const beginDisk = (node: SimNode<M>): void => {
+    const what = life.wal.begin()
+    if (what === null) return
+    const stallUs = Math.max(0, node.stalledUntilUs - world.nowUs)
+    const inUs = drawUs(plan.laws[what], node.random) + stallUs
+    later(world, inUs, DUE.input, node, { kind: 'disk' })
+  }
+  /** The disk is done with what it was given. */
+  const endDisk = (node: SimNode<M>): void => {
+    const { storage } = stages.nodes[node.place]!
+    storage.failing = node.syncFails
+    try {
+      life.wal.end()
+    } catch (error) {
+      if (!node.syncFails || !isReplicaError(error) || error.code !== 'E_DISK') throw error
+      return endByDisk(world, node)
+    } finally {
+      storage.failing = false
+      node.syncFails = false
+    }
+    const { syncedLsn } = life.wal
+    if (syncedLsn - node.durableCount >= GROUP_COUNT) cover(coverage, 'group-commit-of-10')
+    while (node.durableCount < syncedLsn) {
+      judge.durable(node.place, node.stored[node.durableCount++]!)
+    }
+  }
+  const beginMachine = (node: SimNode<M>): void => {
+    const { apply, applyOrders, queries } = life
+    if (apply === null || machineIsBusy) return
+    if (occupancyOf(applyOrders) + occupancyOf(queries) === 0) return
+    machineIsBusy = true
+    later(world, drawUs(plan.laws.apply, node.random), DUE.input, node, { kind: 'machine' })
+  }
+  const endMachine = (): void => {
+    machineIsBusy = false
+    life.apply!.doWork()
+    const { check, table } = life
+    demand(
+      check.duplicates === 0 && check.gaps === 0,
+      'I10',
+      'a client is applied twice or in part',
+    )
+    if (applied % TABLE_EVERY === 0) compareTables(stages, applied, table)
+  }
+
+  return {
+    boot,
+    give(input) {
+      const node = nodeOf()
+      if (!node.alive) return
+      const given = input as StageInput | { readonly kind: 'tick' | 'pressure' | 'link' }
+      if (given.kind === 'disk') endDisk(node)
+      else if (given.kind === 'machine') endMachine()
+      else if (given.kind === 'turn') given.run()
+      else if (given.kind === 'tick') life.wal.rest()
+      else if (input.kind === 'link') {
+        const session = sessionOf(world.network, node.place, input.peer - 1)
+        links.get(input.peer)!.tell(input.up, session)
+      }
+      if (node.alive) goRound()
+    },
+    deliver(from: number, place: number, frames: readonly Frame[]) {
+      const link = links.get(world.nodes[from]!.id)!
+      const isTaken = link.arrive(place, frames)
+      goRound()
+      return isTaken
+    },
+    stop(keepAll) {
+      const node = nodeOf()
+      const own = stages.nodes[node.place]!
+      own.life = null
+      if (keepAll) life.client.fail(closedError())
+      loseCalls(stages, node.place)
+      own.storage.crash(node.random, keepAll, wal.state === 'open' ? () => life.wal.end() : null)
+    },
+    readDone: () => undefined,
+    synced: () => undefined,
+    submit: (op) => proposeAt(world, stages, nodeOf(), op),
+    get view() {
+      return view
+    },
+  }
+}
+
+function compareTables({ tables }: StageWorld, index: number, table: SessionTable): void {
+  const saved = checksumOf(saveSessions(table))
+  const known = tables.get(index)
+  if (known === undefined) tables.set(index, saved)
+  else demand(known === saved, 'I19', `session tables differ behind ${index}`)
+}
+
+const closedError = (): ReplicaError =>
+  new ReplicaError('E_CLOSED', 'the node is closed', { what: 'node' })

@@ -1,0 +1,282 @@
+/**
+ * One life of a simulated node: the memory of engine/topology.ts, small, and the stages and client
+ * side of production over it, as engine/assemble.ts and engine/node.ts wire them for layout inline.
+ * What is outside of a node (disk, links, clocks, whoever calls) comes in through their interfaces.
+ */
+import type { Core } from '../core/engine.ts'
+import type { MessageCodec } from '../codec/message-codec.ts'
+import { type ClientSide, type Lane, createClientSide } from '../engine/client.ts'
+import { clientIdBaseOf, isOwnClient } from '../engine/node-spec.ts'
+import { READ_TIMEOUT_MAX_MS, type ReadSide, createReadSide } from '../engine/read-client.ts'
+import { type SessionCalls, createSessionCalls } from '../engine/session-client.ts'
+import { type NodeMemory, createNodeMemory, threadMapOf } from '../engine/topology.ts'
+import type { Inbox } from '../net/inbox.ts'
+import type { PeerLink } from '../net/link.ts'
+import { bellMemory } from '../ring/bell.ts'
+import { type CellRing, openCellRing } from '../ring/cell-ring.ts'
+import { type LeaseWords, openLease } from '../ring/lease.ts'
+import { type LogRing, openLogRing } from '../ring/log-ring.ts'
+import type { StateMachine } from '../base/state-machine.ts'
+import { type ApplyCheck, createApplyCheck } from '../stages/apply-check.ts'
+import { createApplyStage } from '../stages/apply-stage.ts'
+import { createDecideStage } from '../stages/decide-stage.ts'
+import { createFanoutStage } from '../stages/fanout-stage.ts'
+import { type Ingest, PLAIN_FRAMES, createIngest } from '../stages/ingest-stage.ts'
+import { outPort } from '../stages/port.ts'
+import { createReadDesk } from '../stages/read-desk.ts'
+import { createReceiveStage } from '../stages/receive-stage.ts'
+import { type SessionTable, createSessionTable } from '../stages/session-table.ts'
+import type { Stage } from '../stages/stage.ts'
+import { createWalStage } from '../stages/wal-stage.ts'
+import type { Wal } from '../wal/wal.ts'
+import type { Member } from '../core/engine.ts'
+import type { Plan, StagePlan } from './plan.ts'
+import { type WalLane, createWalLane } from './wal-lane.ts'
+
+export const CLUSTER = 'sim'
+const CELLS = 256
+const MESSAGES_A_RING = 4
+
+export interface LifeWiring<M> {
+  readonly plan: Plan
+  readonly stages: StagePlan
+  readonly member: Member
+  /** Tells this life from all others. */
+  readonly nonce: number
+  readonly core: Core<M>
+  readonly codec: MessageCodec<M>
+  readonly wal: Wal
+  readonly links: ReadonlyMap<number, PeerLink>
+  readonly machine: StateMachine
+  readonly memory: NodeMemory
+  readonly inboxes: ReadonlyMap<number, Inbox>
+  readonly nowMs: () => number
+  readonly wallMs: () => number
+  /** Lets the links send what waited. */
+  readonly poll: () => number
+  /** Runs the call when this turn of the caller is over. */
+  readonly later: (call: () => void) => void
+  readonly onInvalid: () => void
+  readonly onApplied: (through: number) => void
+  /** Sees what the desk answers before who asked does. */
+  readonly onAnswers: (words: Float64Array, base: number) => void
+}
+
+export interface StageLife {
+  readonly memory: NodeMemory
+  readonly logRings: readonly LogRing[]
+  readonly receive: Stage
+  readonly decide: Stage
+  readonly fanout: Stage
+  readonly ingest: Ingest
+  /** Null at a Logger. */
+  readonly apply: Stage | null
+  readonly wal: WalLane
+  readonly client: ClientSide
+  /** Of plain proposals. */
+  readonly plain: Lane
+  readonly sessions: SessionCalls
+  readonly reads: ReadSide
+  readonly lease: LeaseWords
+  readonly check: ApplyCheck
+  readonly table: SessionTable
+  readonly applyOrders: CellRing
+  readonly queries: CellRing
+}
+
+export function createLifeMemory({ knobs }: Plan, peers: readonly number[]): NodeMemory {
+  const ringSizeBytes = Math.max(2 ** 15, MESSAGES_A_RING * powerAbove(knobs.batchBytesMax))
+  return createNodeMemory({
+    peers,
+    threads: threadMapOf('inline', { tcp: false, applyInCaller: true }),
+    ringSizeBytes,
+    callerBell: bellMemory(),
+    sizes: {
+      cells: CELLS,
+      readbackSizeBytes: 2 * ringSizeBytes,
+      replySizeBytes: 2 ** 16,
+      querySizeBytes: 2 ** 15,
+    },
+  })
+}
+
+const powerAbove = (size: number): number => 2 ** Math.ceil(Math.log2(size))
+
+export function createStageLife<M>(wiring: LifeWiring<M>): StageLife {
+  const { memory, inboxes, nowMs, wallMs, stages, member } = wiring
+  const logRings = [
+    openLogRing(memory.ingestLog),
+    ...[...inboxes.values()].map(({ log }) => log),
+    openLogRing(memory.readback),
+  ]
+  const lease = openLease(memory.lease)
+  const check = createApplyCheck(true)
+  const table = createSessionTable(stages.sessions)
+  const isLogger = member.role === 'logger'
+  const ingest = openIngest(wiring, logRings[0]!)
+  const reads = openReads(wiring)
+  const client = openClient(wiring, ingest, reads)
+  const applyOrders = openCellRing(memory.applyOrders)
+  const queries = openCellRing(memory.queries)
+  return {
+    ...{ memory, logRings, ingest, reads, client, lease, check, table, applyOrders, queries },
+    receive: openReceive(wiring, logRings),
+    decide: openDecide(wiring, logRings, lease),
+    fanout: createFanoutStage({
+      self: member.id,
+      links: wiring.links,
+      logRings,
+      orders: openCellRing(memory.fanoutOrders),
+      toDecide: outPort(openCellRing(memory.fanoutEvents), null),
+      onSent: () => undefined,
+      poll: wiring.poll,
+      nowMs,
+    }),
+    apply: isLogger
+      ? null
+      : openApply(wiring, logRings, { lease, check, table }, applyOrders, queries),
+    wal: openWalStage(wiring, logRings),
+    plain: client.lane(PLAIN_FRAMES),
+    sessions: createSessionCalls(ingest, client, 'xpaxos'),
+  }
+
+  function openWalStage({ wal }: LifeWiring<M>, rings: readonly LogRing[]): WalLane {
+    return createWalLane(openCellRing(memory.walOrders), (orders) => ({
+      stage: createWalStage({
+        wal,
+        logRings: rings,
+        readback: rings.at(-1)!,
+        orders,
+        toDecide: outPort(openCellRing(memory.walEvents), null),
+        nowMs,
+        onGroup: () => undefined,
+      }),
+      syncedLsn: () => wal.synced,
+    }))
+  }
+  function openDecide(
+    { core, codec }: LifeWiring<M>,
+    rings: readonly LogRing[],
+    words: LeaseWords,
+  ): Stage {
+    return createDecideStage({
+      core,
+      codec,
+      logRings: rings,
+      submitted: openCellRing(memory.submitted),
+      reads: openCellRing(memory.reads),
+      received: openCellRing(memory.received),
+      fromWal: openCellRing(memory.walEvents),
+      fromApply: openCellRing(memory.applyEvents),
+      fromFanout: openCellRing(memory.fanoutEvents),
+      toWal: outPort(openCellRing(memory.walOrders), null),
+      toApply: outPort(openCellRing(memory.applyOrders), null),
+      toFanout: outPort(openCellRing(memory.fanoutOrders), null),
+      toIngest: outPort(openCellRing(memory.admissions), null),
+      answersAll: false,
+      retainBytes: 0,
+      nowMs,
+      lease: stages.leaseMs > 0 ? { words, wallMs } : null,
+      onEvent: () => undefined,
+      onView: () => undefined,
+    })
+  }
+}
+
+function openReceive<M>(
+  { memory, inboxes, nowMs, onInvalid }: LifeWiring<M>,
+  logRings: readonly LogRing[],
+): Stage {
+  const links = [...inboxes].map(([peer, { cells }], place) => ({
+    ...{ peer, cells, log: logRings[place + 1]!, ring: place + 1 },
+    ...{ delay: null, onInvalid, onPayload: () => undefined },
+  }))
+  return createReceiveStage(links, outPort(openCellRing(memory.received), null), nowMs)
+}
+
+function openApply<M>(
+  wiring: LifeWiring<M>,
+  logRings: readonly LogRing[],
+  own: Pick<StageLife, 'lease' | 'check' | 'table'>,
+  orders: CellRing,
+  queries: CellRing,
+): Stage {
+  const { memory, machine, nowMs, wallMs } = wiring
+  const toClient = {
+    port: outPort(openCellRing(memory.replies), null),
+    bytes: openLogRing(memory.replyBytes),
+  }
+  const base = clientIdBaseOf(wiring)
+  return createApplyStage({
+    stateMachine: machine,
+    check: own.check,
+    sessions: own.table,
+    isOwnClient: (id) => isOwnClient(id, base),
+    logRings,
+    orders,
+    toDecide: outPort(openCellRing(memory.applyEvents), null),
+    toClient,
+    desk: createReadDesk({
+      stateMachine: machine,
+      queries,
+      queryBytes: openLogRing(memory.queryBytes),
+      answers: toClient,
+      lease: own.lease,
+      nowMs,
+      wallMs,
+      forgetMs: READ_TIMEOUT_MAX_MS,
+    }),
+    onApplied: wiring.onApplied,
+  })
+}
+
+function openIngest<M>({ plan, stages, memory, nowMs }: LifeWiring<M>, log: LogRing): Ingest {
+  const { batchBytesMax, batchEntriesMax } = plan.knobs
+  const { lingerMs, uncommittedBytesMax } = stages
+  return createIngest(
+    { batchBytesMax, batchEntriesMax, lingerMs, uncommittedBytesMax, indexed: true },
+    {
+      log,
+      events: openCellRing(memory.admissions),
+      toDecide: outPort(openCellRing(memory.submitted), null),
+      nowMs,
+      onLead: () => undefined,
+    },
+  )
+}
+
+function openReads<M>({ memory, member, stages, nowMs, later }: LifeWiring<M>): ReadSide {
+  return createReadSide({
+    queries: outPort(openCellRing(memory.queries), null),
+    queryBytes: openLogRing(memory.queryBytes),
+    asked: outPort(openCellRing(memory.reads), null),
+    answerBytes: openLogRing(memory.replyBytes),
+    clusterId: CLUSTER,
+    missing: member.role === 'logger' ? 'reads at a logger' : null,
+    hasLeases: stages.leaseMs > 0,
+    nowMs,
+    later,
+  })
+}
+
+function openClient<M>(wiring: LifeWiring<M>, ingest: Ingest, readSide: ReadSide): ClientSide {
+  const { plan, memory, later, onAnswers } = wiring
+  const watched: ReadSide = {
+    ...readSide,
+    onAnswers(words, base) {
+      onAnswers(words, base)
+      return readSide.onAnswers(words, base)
+    },
+  }
+  return createClientSide(ingest, {
+    replies: openCellRing(memory.replies),
+    replyBytes: openLogRing(memory.replyBytes),
+    durability: 'fsync',
+    clusterId: CLUSTER,
+    readSide: watched,
+    clientIdBase: clientIdBaseOf(wiring),
+    payloadSizeBytesMax: plan.knobs.batchBytesMax - 1_024,
+    completesOnApply: false,
+    later,
+  })
+}

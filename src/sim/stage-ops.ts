@@ -1,0 +1,33 @@
+/** Operations that only the stages of production know: calls, machines that sleep, wall clocks. */
+import { carryOutCall } from './callers.ts'
+import { freeze, thaw } from './clock.ts'
+import { LEADER, type Op } from './plan.ts'
+import { DUE, type SimNode, type World, after, later, leaderOf } from './world.ts'
+
+export type StageOp = Extract<Op, { readonly kind: 'call' | 'suspend' | 'wall' }>
+
+export const isStageOp = (op: Op): op is StageOp =>
+  op.kind === 'call' || op.kind === 'suspend' || op.kind === 'wall'
+
+export function carryOutStageOp<M>(world: World<M>, op: StageOp): void {
+  const { stages } = world
+  if (stages === null) return
+  if (op.kind === 'call') return carryOutCall(world, stages, op)
+  const node = op.node === LEADER ? leaderOf(world) : world.nodes[op.node]
+  if (node === undefined || !node.alive) return
+  if (op.kind === 'suspend') return suspend(world, node, op.forUs)
+  // A machine that sleeps has nobody who sets its clock.
+  if (node.clock.frozenAtUs < 0) node.clock.wallUs += op.stepUs
+}
+
+function suspend<M>(world: World<M>, node: SimNode<M>, forUs: number): void {
+  const untilUs = world.nowUs + forUs
+  if (untilUs <= node.pausedUntilUs) return
+  world.stages!.nodes[node.place]!.sleeps += 1
+  node.pausedUntilUs = untilUs
+  freeze(node.clock, world.nowUs)
+  after(world, forUs, () => {
+    if (node.pausedUntilUs <= world.nowUs) thaw(node.clock, world.nowUs)
+  })
+  later(world, forUs, DUE.wake, node, null)
+}

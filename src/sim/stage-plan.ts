@@ -1,0 +1,125 @@
+/**
+ * Makes a plan for bare cores one for the stages of production: the same members, faults and links,
+ * with callers in place of plain requests, and leases, suspended machines and wall clocks that jump
+ * for a part of the seeds. Pure.
+ */
+import type { CallOp, CallerPlan, Knobs, Op, Plan, StagePlan } from './plan.ts'
+import { LEADER } from './plan.ts'
+import { type Random, below, between, chance, pick, split } from './random.ts'
+
+const WALL_OFFSET_MAX_MS = 1_000_000_000
+/** So wrong may a clock run where there are leases: what drifts more than that breaks a promise. */
+const DRIFT_STEADY_PER_MILLE = 10
+const DRIFT_WILD_PER_MILLE = 100
+const JUMPS_MAX = 8
+
+export function stagePlanOf(plan: Plan, random: Random): Plan {
+  const { knobs, className } = plan
+  const isWild = plan.clocks.some(({ driftPpm }) => driftPpm !== 0)
+  // A graph that stays cut must be writable again in time, whoever still holds a lease.
+  const hasLeases = plan.graph === null && chance(random, 600)
+  const leaseMs = hasLeases ? Math.floor(knobs.electionTimeoutMs * pick(random, LEASES)) : 0
+  const stages: StagePlan = {
+    leaseMs,
+    driftPerMille: isWild ? DRIFT_WILD_PER_MILLE : DRIFT_STEADY_PER_MILLE,
+    sessions: drawLimits(random),
+    uncommittedBytesMax: className === 'overload' ? 8_192 : pick(random, [16_384, 65_536]),
+    lingerMs: pick(random, [0, 0, 2]),
+    callers: drawCallers(random, className),
+    wallMs: plan.members.map(() => below(random, WALL_OFFSET_MAX_MS)),
+  }
+  const calls = plan.ops.filter(({ kind }) => kind === 'submit').length
+  const faults = plan.ops.filter(({ kind }) => kind !== 'submit' && kind !== 'pressure')
+  const ops: Op[] = hasLeases ? faults.map(withinDrift) : faults
+  const clocks = hasLeases && !isWild ? steadyClocks(random, plan.clocks) : plan.clocks
+  ops.push(...drawCalls(split(random), plan, stages, calls))
+  if (hasLeases && JUMPS.includes(className)) ops.push(...drawJumps(split(random), plan))
+  ops.sort((a, b) => a.atUs - b.atUs)
+  return { ...plan, knobs: smaller(knobs), realWal: true, stages, clocks, ops }
+}
+
+const LEASES = [0.4, 0.6, 0.9]
+const JUMPS: readonly string[] = ['pause', 'clock', 'mixed', 'clients']
+
+/** So that a message, and what is read from the disk at once, fits into rings of 256 cells. */
+const smaller = (knobs: Knobs): Knobs => ({
+  ...knobs,
+  batchBytesMax: Math.min(knobs.batchBytesMax, 16_384),
+})
+
+const drawLimits = (random: Random): StagePlan['sessions'] => ({
+  sessionsMax: pick(random, [3, 16, 64]),
+  answersMax: pick(random, [1, 4, 64]),
+  answersSizeBytesMax: pick(random, [2, 64, 1_024]),
+  gapsMax: pick(random, [1, 8]),
+})
+
+function drawCallers(random: Random, className: string): CallerPlan[] {
+  const count = className === 'overload' ? 32 : pick(random, [4, 8, 12, 24])
+  return Array.from({ length: count }, () => ({
+    hasSession: chance(random, 650),
+    window: className === 'overload' ? between(random, 4, 16) : pick(random, [1, 1, 2, 6]),
+  }))
+}
+
+/** Clocks that run wrong, and as far apart as leases allow. */
+const steadyClocks = (random: Random, clocks: Plan['clocks']): Plan['clocks'] =>
+  clocks.map(({ offsetMs }) => ({
+    offsetMs,
+    driftPpm: 1_000 * pick(random, [-DRIFT_STEADY_PER_MILLE, 0, DRIFT_STEADY_PER_MILLE]),
+  }))
+
+/** A monotonic clock that jumps breaks every lease; that one stands still, or drifts, may not. */
+const withinDrift = (op: Op): Op => (op.kind === 'clock' ? { ...op, stepUs: 0 } : op)
+
+function drawCalls(random: Random, plan: Plan, stages: StagePlan, count: number): CallOp_[] {
+  const { untilUs, className, members, knobs } = plan
+  const calls: CallOp_[] = []
+  const keys = pick(random, [2, 8, 32])
+  const burstMax = className === 'overload' ? 60 : pick(random, [2, 10, 30])
+  const fromUs = Math.floor(untilUs / 25) // before that nobody can lead
+  while (calls.length < count) {
+    const atUs = fromUs + below(random, untilUs - fromUs)
+    for (let left = between(random, 1, burstMax); left > 0 && calls.length < count; left--) {
+      const isRead = chance(random, 450)
+      calls.push({
+        kind: 'call',
+        atUs,
+        caller: below(random, stages.callers.length),
+        f: isRead ? pick(random, READS) : pick(random, WRITES),
+        key: below(random, keys),
+        node: chance(random, 400) ? LEADER : below(random, members.length),
+        consistency: pick(random, stages.leaseMs > 0 ? WITH_LEASE : WITHOUT_LEASE),
+        boundMs: pick(random, [0, knobs.heartbeatMs, 4 * knobs.heartbeatMs, 10_000]),
+      })
+    }
+  }
+  return calls
+}
+
+type CallOp_ = Extract<Op, CallOp>
+const READS = ['get', 'get', 'get', 'get', 'get', 'get', 'get', 'sync'] as const
+const WRITES = [
+  ...(['put', 'put', 'put', 'put', 'put', 'put', 'put', 'put', 'put', 'put', 'put'] as const),
+  ...(['cas', 'cas', 'cas', 'cas', 'cas', 'delete', 'delete', 'delete', 'close'] as const),
+]
+const WITH_LEASE = ['linearizable', 'lease', 'lease', 'session', 'stale'] as const
+const WITHOUT_LEASE = ['linearizable', 'linearizable', 'session', 'stale'] as const
+
+/**
+ * Machines that sleep, or wall clocks that are set; not both, since a clock that is set back by
+ * what its machine has slept hides the sleep.
+ */
+function drawJumps(random: Random, { members, untilUs, knobs }: Plan): Op[] {
+  const sleeps = chance(random, 600)
+  const timeoutUs = 1_000 * knobs.electionTimeoutMs
+  const ops: Op[] = []
+  for (let left = between(random, 1, JUMPS_MAX); left > 0; left--) {
+    const node = chance(random, 600) ? LEADER : below(random, members.length)
+    const atUs = timeoutUs + below(random, Math.max(1, untilUs - timeoutUs))
+    const size = Math.floor((timeoutUs * between(random, 1, 40)) / 10)
+    if (sleeps) ops.push({ kind: 'suspend', atUs, node, forUs: size })
+    else ops.push({ kind: 'wall', atUs, node, stepUs: chance(random, 500) ? size : -size })
+  }
+  return ops
+}

@@ -1,0 +1,137 @@
+/**
+ * A core as the decide stage drives it, watched from outside: each input is counted, hashed and
+ * noted, each effect is shown to the judge before the stage carries it out. What it orders to leave
+ * is told to the links, which know it again when it does.
+ *
+ * Invariant: it changes nothing that passes.
+ */
+import type { Core, Effect, Input } from '../core/engine.ts'
+import type { LogRing } from '../ring/log-ring.ts'
+import { tell } from './chronicle.ts'
+import { INPUT_CODES } from './core-driver.ts'
+import { cover } from './coverage.ts'
+import { describeInput, describeMessage } from './describe.ts'
+import { enterFrame, framesOf } from './frame-book.ts'
+import type { Frame } from './frames.ts'
+import { demand } from './invariants.ts'
+import type { Stored } from './log.ts'
+import { checkLeases, noteReads } from './lease-watch.ts'
+import type { StageWorld } from './stage-world.ts'
+import { mix, note } from './trace.ts'
+import type { SimNode, World } from './world.ts'
+
+const BATCH_ENTRIES = 100
+
+export interface CoreWatch {
+  /** The links of this life, by node id. */
+  readonly links: ReadonlyMap<number, { order(message: unknown, frames: readonly Frame[]): void }>
+  readonly logRings: () => readonly LogRing[]
+}
+
+export function watchCore<M>(
+  world: World<M>,
+  stages: StageWorld,
+  node: SimNode<M>,
+  core: Core<M>,
+  { links, logRings }: CoreWatch,
+): Core<M> {
+  const { judge, coverage, trace, nodes } = world
+  const { book } = stages
+  const { view } = core
+  let floor = view.chosen
+
+  const before = (input: Input<M>): void => {
+    world.events += 1
+    node.steps += 1
+    mix(trace, (world.nowUs << 6) ^ (node.place << 4) ^ INPUT_CODES[input.kind])
+    if (trace.lines !== null) noteInput(input)
+    floor = view.chosen
+    if (input.kind === 'submitted') {
+      const rings = logRings()
+      for (const frame of input.frames) enterFrame(book, frame, rings[frame.ring]!)
+    } else if (input.kind === 'message') {
+      judge.delivered(node.place, input.from - 1, input.message, view, false)
+    } else if (input.kind === 'pressure') {
+      cover(coverage, 'ring-pressure')
+    } else if (input.kind === 'durable') {
+      const synced = node.stored[node.durableCount - 1]?.lsn ?? 0
+      demand(input.lsn <= synced, 'I8', `told durable through ${input.lsn}, synced ${synced}`)
+    }
+  }
+  const noteInput = (input: Input<M>): void => {
+    if (input.kind === 'message') {
+      const text = describeMessage(input.message, framesOf(book, input.frames))
+      return note(trace, world.nowUs, input.from - 1, node.place, text)
+    }
+    const text = describeInput(input)
+    if (text !== '') note(trace, world.nowUs, node.place, -1, text)
+  }
+  const onEffect = (effect: Effect<M>): void => {
+    switch (effect.kind) {
+      case 'append':
+        return onAppend(effect)
+      case 'send': {
+        const to = nodes[effect.to - 1]!
+        demand(to !== node, 'I13', 'nobody sends to itself')
+        const frames = framesOf(book, effect.frames)
+        judge.sent(node.place, to.place, effect.message, frames)
+        return links.get(effect.to)?.order(effect.message, frames)
+      }
+      case 'read':
+        demand(effect.from <= effect.through, 'I21', 'a read has a range')
+        return cover(coverage, 'read-from-disk')
+      case 'apply': {
+        const frames = framesOf(book, effect.frames)
+        judge.applied(node.place, effect.first, frames)
+        return tell(stages.chronicle, frames)
+      }
+      case 'chosen':
+        return judge.chosen(node.place, effect.through, effect.chain)
+      case 'lead':
+        node.leading = { ballot: effect.ballot, next: effect.next, admits: true }
+        judge.led(node.place, node.life, effect.ballot, effect.next)
+        checkLeases(world, stages, node)
+        note(trace, world.nowUs, node.place, -1, `LEADS ballot ${effect.ballot}`)
+        cover(coverage, 'election-won')
+        return
+      case 'unlead':
+        note(trace, world.nowUs, node.place, -1, 'leads no more')
+        node.leading = null
+        return
+      case 'admit':
+        if (node.leading !== null) node.leading.admits = effect.open
+        return
+      case 'event':
+        return onEvent(effect.name, effect.value)
+      default:
+    }
+  }
+  const onAppend = (effect: Effect<M> & { readonly kind: 'append' }): void => {
+    const { lsn, record } = effect
+    const frames = framesOf(book, effect.frames)
+    const stored: Stored = { lsn, record, frames, floor }
+    node.stored.push(stored)
+    judge.ordered(node.place, stored)
+    mix(trace, lsn)
+    if (frames.length > 0 && frames.at(-1)!.through - frames[0]!.first >= BATCH_ENTRIES - 1) {
+      cover(coverage, 'batch-of-100')
+    }
+  }
+  const onEvent = (name: string, value: number): void => {
+    demand(name !== 'chain-mismatch', 'I5', `node ${node.id}: logs differ at ${value}`)
+    if (name === 'suffix-fetched') {
+      cover(coverage, 'log-adopted-from-another')
+      if (nodes[value - 1]!.member.role === 'logger') cover(coverage, 'suffix-from-logger')
+    }
+  }
+  return {
+    step(input, effects) {
+      before(input)
+      core.step(input, effects)
+      for (const effect of effects) onEffect(effect)
+      noteReads(world, stages.nodes[node.place]!, node, input, effects)
+      judge.viewed(node.place, view)
+    },
+    view,
+  }
+}
