@@ -23,8 +23,8 @@ const ATTEMPTS_MAX = 12
 const ASKS_MAX = 6
 const TIMEOUTS = 2
 const ABORTED_PER_MILLE = 60
-const RETRY_MIN_US = 2_000
-const RETRY_MAX_US = 30_000
+const RETRY_MIN_US = 5_000
+const RETRY_MAX_US = 60_000
 
 /** @returns false while it waits for a session */
 export function startWrite<M>(

@@ -194,7 +194,7 @@ export function record(
     key: String(key),
     f,
     value: f === 'cas' ? [old, value] : f === 'put' ? value : null,
-    result: f === 'get' && outcome === 'ok' ? (result) : null,
+    result: f === 'get' && outcome === 'ok' ? result : null,
     call: askedAt,
     return: outcome === 'info' ? Infinity : ++calls.now,
     outcome: isMissed ? 'fail' : outcome,

@@ -189,7 +189,7 @@ export function planOf(
 }
 
 /** Full schedules that run on the stages of production: they cost more than bare cores. */
-const STAGES_PER_MILLE = 250
+const STAGES_PER_MILLE = 150
 const GRAPHS = ['quorum-loss', 'constrained', 'chained'] as const
 const MICRO_EVENTS = 150
 const MICRO_UNTIL_US = 2_000_000

@@ -1,7 +1,7 @@
 /**
- * Simulated disk. A file has a durable image and, per 512-byte sector, the contents that were
- * written since the last sync, oldest first. `crash` keeps for each such sector a random one of
- * them or the durable one; a name is durable only after syncDir. Failures are injected by hooks.
+ * Simulated disk. A file has a durable image and what was written since the last sync, oldest first.
+ * `crash` keeps for each 512-byte sector a random one of the contents that it had since, or the
+ * durable one; a name is durable only after syncDir. Failures are injected by hooks.
  */
 import { ReplicaError } from '../base/errors.ts'
 import type { Storage, StorageFile } from '../base/storage.ts'
@@ -11,8 +11,12 @@ const SECTOR_SIZE_BYTES = 512
 interface Inode {
   now: Uint8Array
   durable: Uint8Array
-  /** Sector number -> its contents since the last sync, oldest first. */
-  readonly pending: Map<number, Uint8Array[]>
+  /** Written since the last sync, oldest first. */
+  readonly pending: Written[]
+}
+interface Written {
+  readonly offset: number
+  readonly bytes: Uint8Array
 }
 
 export interface MemoryStorage extends Storage {
@@ -86,7 +90,7 @@ export function createMemoryStorage(): MemoryStorage {
     create(path) {
       storage.onOperation?.('create', path)
       if (names.has(path)) throw diskError('open', 'EEXIST')
-      const inode = { now: new Uint8Array(0), durable: new Uint8Array(0), pending: new Map() }
+      const inode = { now: new Uint8Array(0), durable: new Uint8Array(0), pending: [] }
       change((into) => into.set(path, inode))
       return openInode(path, inode)
     },
@@ -118,16 +122,13 @@ export function createMemoryStorage(): MemoryStorage {
       } catch (error) {
         // As the kernel does: the pages count as clean, their bytes are readable, and never
         // written.
-        inode.pending.clear()
+        inode.pending.length = 0
         throw error
       }
       storage.datasyncs++
       if (inode.durable.length !== inode.now.length) inode.durable = inode.now.slice()
-      for (const sector of inode.pending.keys()) {
-        const start = sector * SECTOR_SIZE_BYTES
-        inode.durable.set(inode.now.subarray(start, start + SECTOR_SIZE_BYTES), start)
-      }
-      inode.pending.clear()
+      else for (const { offset, bytes } of inode.pending) inode.durable.set(bytes, offset)
+      inode.pending.length = 0
     },
     close: (file) => void open.delete(file),
     rename(from, to) {
@@ -147,7 +148,7 @@ export function createMemoryStorage(): MemoryStorage {
     },
     tryLock(path) {
       if (names.has(path)) return 'process 1'
-      names.set(path, { now: new Uint8Array(0), durable: new Uint8Array(0), pending: new Map() })
+      names.set(path, { now: new Uint8Array(0), durable: new Uint8Array(0), pending: [] })
       return null
     },
     unlock: (path) => void names.delete(path),
@@ -181,13 +182,7 @@ function write(inode: Inode, bytes: Uint8Array, offset: number): void {
     inode.now = grown
   }
   inode.now.set(bytes, offset)
-  const last = Math.floor((end - 1) / SECTOR_SIZE_BYTES)
-  for (let sector = Math.floor(offset / SECTOR_SIZE_BYTES); sector <= last; sector++) {
-    const start = sector * SECTOR_SIZE_BYTES
-    const versions = inode.pending.get(sector) ?? []
-    versions.push(inode.now.slice(start, start + SECTOR_SIZE_BYTES))
-    inode.pending.set(sector, versions)
-  }
+  inode.pending.push({ offset, bytes: bytes.slice() })
 }
 
 /** Each unsynced sector ends as one of what was written to it, or as it was at the last sync. */
@@ -195,12 +190,30 @@ function settle(inode: Inode, random: () => number): void {
   const image = new Uint8Array(inode.now.length)
   image.set(inode.durable)
   const chance = random() // of a kept sector: some crashes keep nearly all, some nearly nothing
-  for (const [sector, versions] of inode.pending) {
+  for (const [sector, versions] of versionsOf(inode)) {
     if (random() >= chance) continue
     const kept = versions[Math.floor(random() * versions.length)]!
     image.set(kept, sector * SECTOR_SIZE_BYTES)
   }
   inode.now = image
   inode.durable = image.slice()
-  inode.pending.clear()
+  inode.pending.length = 0
+}
+
+/** By sector number, in the order of the first write: its contents since the last sync. */
+function versionsOf({ now, durable, pending }: Inode): Map<number, Uint8Array[]> {
+  const image = new Uint8Array(now.length)
+  image.set(durable)
+  const found = new Map<number, Uint8Array[]>()
+  for (const { offset, bytes } of pending) {
+    image.set(bytes, offset)
+    const last = Math.floor((offset + bytes.length - 1) / SECTOR_SIZE_BYTES)
+    for (let sector = Math.floor(offset / SECTOR_SIZE_BYTES); sector <= last; sector++) {
+      const start = sector * SECTOR_SIZE_BYTES
+      const versions = found.get(sector) ?? []
+      versions.push(image.slice(start, start + SECTOR_SIZE_BYTES))
+      found.set(sector, versions)
+    }
+  }
+  return found
 }

@@ -10,7 +10,7 @@ import { ReplicaError, isReplicaError } from '../base/errors.ts'
 import type { Lsn } from '../core/ids.ts'
 import type { CoreView } from '../core/engine.ts'
 import { openInbox } from '../net/inbox.ts'
-import { occupancyOf } from '../ring/cell-ring.ts'
+import { type CellRing, occupancyOf } from '../ring/cell-ring.ts'
 import { saveSessions } from '../stages/session-bytes.ts'
 import type { SessionTable } from '../stages/session-table.ts'
 import { checksumOf } from '../wal/identity.ts'
@@ -138,18 +138,23 @@ export function createStageDriver<M>(
 
   // ---- One turn ------------------------------------------------------------------------------
 
-  const goRound = (): void => {
+  /** @param whole every stage has its turn; else those that have cells to take */
+  const goRound = (whole: boolean): void => {
     const node = nodeOf()
-    const of = life
+    const { receive, decide, fanout, ingest, client, rings } = life
+    let isWhole = whole
     for (let pass = 0; pass < PASSES_MAX; pass++) {
-      let work = 0
-      for (const link of links.values()) if (link.pump()) work += 1
-      work += of.receive.doWork()
-      work += of.decide.doWork()
+      if (isWhole) for (const link of links.values()) link.pump()
+      receive.doWork()
+      decide.doWork()
       poison()
-      work += of.fanout.doWork()
-      work += of.ingest.doWork() + of.client.doWork()
-      if (work === 0) break
+      if (isWhole || !isEmpty(rings.fanoutOrders)) fanout.doWork()
+      if (isWhole || !isEmpty(rings.admissions) || !isEmpty(rings.replies)) {
+        ingest.doWork()
+        client.doWork()
+      }
+      isWhole = false
+      if (isEmpty(rings.received) && isEmpty(rings.submitted) && isEmpty(rings.reads)) break
     }
     beginDisk(node)
     beginMachine(node)
@@ -181,9 +186,9 @@ export function createStageDriver<M>(
     }
   }
   const beginMachine = (node: SimNode<M>): void => {
-    const { apply, applyOrders, queries } = life
+    const { apply, rings } = life
     if (apply === null || machineIsBusy) return
-    if (occupancyOf(applyOrders) + occupancyOf(queries) === 0) return
+    if (isEmpty(rings.applyOrders) && isEmpty(rings.queries)) return
     machineIsBusy = true
     later(world, drawUs(plan.laws.apply, node.random), DUE.input, node, { kind: 'machine' })
   }
@@ -213,12 +218,12 @@ export function createStageDriver<M>(
         const session = sessionOf(world.network, node.place, input.peer - 1)
         links.get(input.peer)!.tell(input.up, session)
       }
-      if (node.alive) goRound()
+      if (node.alive) goRound(true)
     },
     deliver(from: number, place: number, frames: readonly Frame[]) {
       const link = links.get(world.nodes[from]!.id)!
       const isTaken = link.arrive(place, frames)
-      goRound()
+      goRound(false)
       return isTaken
     },
     stop(keepAll) {
@@ -237,6 +242,8 @@ export function createStageDriver<M>(
     },
   }
 }
+
+const isEmpty = (ring: CellRing): boolean => occupancyOf(ring) === 0
 
 function compareTables({ tables }: StageWorld, index: number, table: SessionTable): void {
   const saved = checksumOf(saveSessions(table))

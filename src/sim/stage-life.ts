@@ -62,6 +62,13 @@ export interface LifeWiring<M> {
   readonly onAnswers: (words: Float64Array, base: number) => void
 }
 
+/** Handles that only look: whether a stage has anything to do. */
+export type WatchedRings = Readonly<Record<(typeof WATCHED)[number], CellRing>>
+const WATCHED = [
+  ...(['submitted', 'reads', 'received', 'walEvents', 'applyEvents', 'admissions'] as const),
+  ...(['replies', 'fanoutOrders', 'applyOrders', 'queries'] as const),
+]
+
 export interface StageLife {
   readonly memory: NodeMemory
   readonly logRings: readonly LogRing[]
@@ -80,8 +87,7 @@ export interface StageLife {
   readonly lease: LeaseWords
   readonly check: ApplyCheck
   readonly table: SessionTable
-  readonly applyOrders: CellRing
-  readonly queries: CellRing
+  readonly rings: WatchedRings
 }
 
 export function createLifeMemory({ knobs }: Plan, peers: readonly number[]): NodeMemory {
@@ -116,10 +122,11 @@ export function createStageLife<M>(wiring: LifeWiring<M>): StageLife {
   const ingest = openIngest(wiring, logRings[0]!)
   const reads = openReads(wiring)
   const client = openClient(wiring, ingest, reads)
-  const applyOrders = openCellRing(memory.applyOrders)
-  const queries = openCellRing(memory.queries)
   return {
-    ...{ memory, logRings, ingest, reads, client, lease, check, table, applyOrders, queries },
+    ...{ memory, logRings, ingest, reads, client, lease, check, table },
+    rings: Object.fromEntries(
+      WATCHED.map((name) => [name, openCellRing(memory[name])]),
+    ) as WatchedRings,
     receive: openReceive(wiring, logRings),
     decide: openDecide(wiring, logRings, lease),
     fanout: createFanoutStage({
@@ -132,9 +139,7 @@ export function createStageLife<M>(wiring: LifeWiring<M>): StageLife {
       poll: wiring.poll,
       nowMs,
     }),
-    apply: isLogger
-      ? null
-      : openApply(wiring, logRings, { lease, check, table }, applyOrders, queries),
+    apply: isLogger ? null : openApply(wiring, logRings, { lease, check, table }),
     wal: openWalStage(wiring, logRings),
     plain: client.lane(PLAIN_FRAMES),
     sessions: createSessionCalls(ingest, client, 'xpaxos'),
@@ -198,8 +203,6 @@ function openApply<M>(
   wiring: LifeWiring<M>,
   logRings: readonly LogRing[],
   own: Pick<StageLife, 'lease' | 'check' | 'table'>,
-  orders: CellRing,
-  queries: CellRing,
 ): Stage {
   const { memory, machine, nowMs, wallMs } = wiring
   const toClient = {
@@ -213,12 +216,12 @@ function openApply<M>(
     sessions: own.table,
     isOwnClient: (id) => isOwnClient(id, base),
     logRings,
-    orders,
+    orders: openCellRing(memory.applyOrders),
     toDecide: outPort(openCellRing(memory.applyEvents), null),
     toClient,
     desk: createReadDesk({
       stateMachine: machine,
-      queries,
+      queries: openCellRing(memory.queries),
       queryBytes: openLogRing(memory.queryBytes),
       answers: toClient,
       lease: own.lease,

@@ -6,7 +6,7 @@
  * Invariant: a ring is released strictly in ring order, up to the first frame still in use.
  */
 import { assert } from '../base/assert.ts'
-import { type Fifo, createFifo, dropFirst, peekAt, pushTo } from '../base/fifo.ts'
+import { type Fifo, createFifo, dropFirst, peekAt, pushTo, sizeOfFifo } from '../base/fifo.ts'
 import type { FrameRef } from '../core/frame-ref.ts'
 import type { NodeId } from '../core/ids.ts'
 import { type CellRing, cellBase } from '../ring/cell-ring.ts'
@@ -127,6 +127,10 @@ export function releaseFree({ rings, pressed }: Holds, nowMs: number): readonly 
   pressed.length = 0
   for (const [number, ring] of rings.entries()) {
     const { log, frames } = ring
+    if (sizeOfFifo(frames) === 0) {
+      ring.fullSinceMs = -1
+      continue
+    }
     let last: FrameRef | undefined
     for (let head = peekAt(frames); head !== undefined; head = peekAt(frames)) {
       if (head.kept || head.holds > 0) break
