@@ -326,7 +326,8 @@ function driveCore<Message>(
     answersAll: spec.engine === 'basic-paxos',
     retainBytes: spec.tuning.retainBytes,
     nowMs: processMs,
-    lease: spec.tuning.leaseMs > 0 ? { words: openLease(memory.lease), wallMs } : null,
+    wallMs,
+    lease: spec.tuning.leaseMs > 0 ? openLease(memory.lease) : null,
     onEvent,
     onView: (roundTripUs) => publishView(view, core.view, roundTripUs),
   })

@@ -109,6 +109,7 @@ export function createStageDriver<M>(
   const open = (node: SimNode<M>): Found => {
     const faulty = stages.nodes[node.place]!.storage
     const { storage } = faulty
+    stages.nodes[node.place]!.suspendedUntilUs = 0
     thaw(node.clock, world.nowUs)
     const identity = {
       ...{ clusterId: CLUSTER, nodeId: node.id, incarnation: 1 },

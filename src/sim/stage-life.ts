@@ -35,7 +35,8 @@ import { type WalLane, createWalLane } from './wal-lane.ts'
 
 export const CLUSTER = 'sim'
 const CELLS = 256
-const MESSAGES_A_RING = 4
+/** As engine/config.ts demands. */
+const BATCHES_A_RING = 8
 
 export interface LifeWiring<M> {
   readonly plan: Plan
@@ -91,7 +92,7 @@ export interface StageLife {
 }
 
 export function createLifeMemory({ knobs }: Plan, peers: readonly number[]): NodeMemory {
-  const ringSizeBytes = Math.max(2 ** 15, MESSAGES_A_RING * powerAbove(knobs.batchBytesMax))
+  const ringSizeBytes = Math.max(2 ** 14, BATCHES_A_RING * powerAbove(knobs.batchBytesMax))
   return createNodeMemory({
     peers,
     threads: threadMapOf('inline', { tcp: false, applyInCaller: true }),
@@ -181,7 +182,8 @@ export function createStageLife<M>(wiring: LifeWiring<M>): StageLife {
       answersAll: false,
       retainBytes: 0,
       nowMs,
-      lease: stages.leaseMs > 0 ? { words, wallMs } : null,
+      wallMs,
+      lease: stages.leaseMs > 0 ? words : null,
       onEvent: () => undefined,
       onView: () => undefined,
     })

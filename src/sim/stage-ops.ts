@@ -21,13 +21,16 @@ export function carryOutStageOp<M>(world: World<M>, op: StageOp): void {
 }
 
 function suspend<M>(world: World<M>, node: SimNode<M>, forUs: number): void {
+  const own = world.stages!.nodes[node.place]!
   const untilUs = world.nowUs + forUs
-  if (untilUs <= node.pausedUntilUs) return
-  world.stages!.nodes[node.place]!.sleeps += 1
-  node.pausedUntilUs = untilUs
+  if (untilUs <= own.suspendedUntilUs) return
+  own.sleeps += 1
+  own.suspendedUntilUs = untilUs
+  node.pausedUntilUs = Math.max(node.pausedUntilUs, untilUs)
   freeze(node.clock, world.nowUs)
+  // Its process may be paused for longer; the clock is the machine's.
   after(world, forUs, () => {
-    if (node.pausedUntilUs <= world.nowUs) thaw(node.clock, world.nowUs)
+    if (own.suspendedUntilUs <= world.nowUs) thaw(node.clock, world.nowUs)
   })
   later(world, forUs, DUE.wake, node, null)
 }

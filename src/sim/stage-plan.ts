@@ -18,7 +18,8 @@ export function stagePlanOf(plan: Plan, random: Random): Plan {
   const isWild = plan.clocks.some(({ driftPpm }) => driftPpm !== 0)
   // A graph that stays cut must be writable again in time, whoever still holds a lease.
   const hasLeases = plan.graph === null && chance(random, 600)
-  const leaseMs = hasLeases ? Math.floor(knobs.electionTimeoutMs * pick(random, LEASES)) : 0
+  const lengthMs = Math.floor(knobs.electionTimeoutMs * pick(random, LEASES))
+  const leaseMs = hasLeases ? Math.max(3 * knobs.heartbeatMs, lengthMs) : 0
   const stages: StagePlan = {
     leaseMs,
     driftPerMille: isWild ? DRIFT_WILD_PER_MILLE : DRIFT_STEADY_PER_MILLE,

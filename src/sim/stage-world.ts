@@ -14,6 +14,7 @@ export interface StageNode {
   life: StageLife | null
   /** How often it was paused or suspended. */
   sleeps: number
+  suspendedUntilUs: number
   /** As its core was told last. */
   applied: number
   /** The longest that a message took to it, from its sender's link to its inbox. */
@@ -48,7 +49,7 @@ export function createStageWorld<M>(world: World<M>): StageWorld | null {
     callers: createCallers(plan.callers, chronicle, chanceSeed),
     nodes: members.map(({ id }) => ({
       storage: createFaultyStorage(chanceSeed + 31 * id),
-      ...{ life: null, sleeps: 0, applied: 0, flightUs: 0, leaseReads: new Map() },
+      ...{ life: null, sleeps: 0, suspendedUntilUs: 0, applied: 0, flightUs: 0, leaseReads: new Map() },
     })),
   }
   stages.callers.onFree = (caller) => pump(world, stages, caller)

@@ -70,8 +70,10 @@ export interface DecideWiring<Message> {
   /** Log kept on disk behind the applied index; 0: all of it. */
   readonly retainBytes: number
   readonly nowMs: () => number
-  /** Null: no leases. Its clock is `nowMs`; the wall's tells when that stood still. */
-  readonly lease: { readonly words: LeaseWords; readonly wallMs: () => number } | null
+  /** Tells when the clock of `nowMs` stood still. */
+  readonly wallMs: () => number
+  /** Null: no leases. */
+  readonly lease: LeaseWords | null
   readonly onEvent: (name: EventName, value: number) => void
   /** Called once a duty cycle that did something, to publish the core's view. */
   readonly onView: (roundTripUs: number) => void
@@ -156,7 +158,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
         ])
       case 'lease':
         if (lease === null) return
-        return writeLease(lease.words, effect.until, effect.until + wallAhead)
+        return writeLease(lease, effect.until, effect.until + wallAhead)
       case 'event':
         return wiring.onEvent(effect.name, effect.value)
       default:
@@ -302,6 +304,8 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
 
   const doWork = (): number => {
     const room = flushAll()
+    // First: after a pause nothing is taken at a time that is long past.
+    tick()
     let work = drain(wiring.fromWal, EVENTS_MAX, onWalEvent)
     work += drain(wiring.fromFanout, EVENTS_MAX, onFanout)
     work += drain(wiring.fromApply, EVENTS_MAX, onApply)
@@ -310,7 +314,6 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
       work += drain(wiring.submitted, EVENTS_MAX, onSubmitted)
       work += drain(wiring.reads, EVENTS_MAX, onRead)
     }
-    work += tick()
     announceChosen()
     announceMembership()
     for (const ring of releaseFree(holds, nowMs())) {
@@ -323,9 +326,9 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     flushAll()
     return work
   }
-  const tick = (): number => {
+  const tick = (): void => {
     const now = nowMs()
-    if (now < tickAt) return 0
+    if (now < tickAt) return
     tickAt = now + TICK_MS
     watchClocks(now)
     step({ kind: 'tick', now: Math.floor(now) })
@@ -334,14 +337,12 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     const through = trimmable(retention, role === 'logger' ? held : Math.min(applied, held))
     if (through > 0) orderCell(toWal, [cell.TRIM, through])
     wiring.onView(roundTrip.meanUs)
-    return 0
   }
   /** Never 0, which would mean that no lease is asked for. */
-  const lifeOfLease = (): number => (lease === null ? 0 : leaseLifeOf(lease.words)) || NO_LIFE
-  /** Before the tick: what was counted by a clock that stood still is void (R34). */
+  const lifeOfLease = (): number => (lease === null ? 0 : leaseLifeOf(lease)) || NO_LIFE
+  /** Before the tick: what was counted by a clock that stood still is void (R34, R35). */
   const watchClocks = (now: number): void => {
-    if (lease === null) return
-    const ahead = lease.wallMs() - now
+    const ahead = wiring.wallMs() - now
     const isJump = Math.abs(ahead - wallAhead) > CLOCK_JUMP_MS
     wallAhead = ahead
     if (isJump) step({ kind: 'clock-jumped' })

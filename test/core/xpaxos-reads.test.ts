@@ -367,6 +367,20 @@ test('a leader that nobody follows gives no stale reads, and none through its fo
   expect(readOf(cluster, ask(cluster, at(cluster, 1), 'stale', T)).refused).toBe('too-stale')
 })
 
+test('once its clock has jumped a node gives stale reads only of what it hears from then on', () => {
+  const cluster = lab([...voters(3), 'learner'])
+  runFor(cluster, T / 2)
+  for (const node of cluster.nodes) {
+    // It may have slept for an hour: what it heard before may be an hour old.
+    give(cluster, node, { kind: 'clock-jumped' })
+    expect(readOf(cluster, ask(cluster, node, 'stale', 10 * T)).refused).toBe('too-stale')
+  }
+  runFor(cluster, T)
+  for (const node of cluster.nodes) {
+    expect(readOf(cluster, ask(cluster, node, 'stale', T)).refused).toBeNull()
+  }
+})
+
 // ---- Drawn clusters --------------------------------------------------------------------------
 
 const [first = 1, last = 150] = (process.env['XPAXOS_READ_SEEDS'] ?? '1..150')

@@ -84,6 +84,7 @@ function decideWith(first: number, frames: readonly FrameRef[], answersAll: bool
     submitted: cells(),
     reads: cells(),
     lease: null,
+    wallMs: () => 0,
     received: cells(),
     fromWal: cells(),
     fromApply: applyEvents,

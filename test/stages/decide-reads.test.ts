@@ -9,7 +9,7 @@ import { cellRing, cellsOf, logRing, order, port } from '../support/engine-cells
 
 type Answer = (input: Input<never>, effects: Effect<never>[]) => void
 
-function open(answer: Answer) {
+function open(answer: Answer, hasLeases = true) {
   const toApply = cellRing()
   const asked = cellRing()
   const clock = { now: 1_000, wall: 50_000 }
@@ -22,7 +22,8 @@ function open(answer: Answer) {
     ...{ toWal: port(cellRing()), toFanout: port(cellRing()), toIngest: null },
     ...{ answersAll: false, retainBytes: 0, appliesHere: true, nowMs: () => clock.now },
     ...{ onEvent: () => undefined, onView: () => undefined },
-    lease: { words, wallMs: () => clock.wall },
+    wallMs: () => clock.wall,
+    lease: hasLeases ? words : null,
   })
   const ask = (...values: number[]): void => {
     order(port(asked), [reads.READ_ASKED, ...values])
@@ -92,4 +93,24 @@ test('clocks that part are told to the core before the tick, and only then', () 
   expect(advance(6, 3_000)).toBe('clock-jumped,tick') // it slept
   expect(advance(5, 5)).toBe('tick')
   expect(advance(5, -100)).toBe('clock-jumped,tick') // somebody set the clock
+})
+
+test('a jump is told without leases too: a stale read counts by the same clock', () => {
+  const kinds: string[] = []
+  const { stage, clock } = open((input) => kinds.push(input.kind), false)
+  stage.doWork()
+  clock.now += 5
+  clock.wall += 3_000
+  stage.doWork()
+  expect(kinds.join()).toBe('tick,clock-jumped,tick')
+})
+
+test('after a pause the core is told the time before it is asked anything', () => {
+  const kinds: string[] = []
+  const { stage, ask, clock } = open((input) => kinds.push(input.kind))
+  stage.doWork()
+  clock.now += 10_000
+  clock.wall += 10_000
+  ask(1, reads.READ_MODES.indexOf('stale'), 100)
+  expect(kinds.join()).toBe('tick,tick,read-asked')
 })

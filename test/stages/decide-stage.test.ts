@@ -39,6 +39,7 @@ function open(answer: Answer, cells = 64, onView = (_ingest: CellRing): void => 
     submitted: cellRing(cells),
     reads: cellRing(cells),
     lease: null,
+    wallMs: () => 0,
     received: cellRing(cells),
     fromWal: cellRing(),
     fromApply: cellRing(),

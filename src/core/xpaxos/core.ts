@@ -40,6 +40,7 @@ import { dropSource, onFetch, onFetched, onPromise, sendFetched, tickCandidacy }
 import {
   noteHeartbeat,
   noteHeartbeatReply,
+  forgetHeard,
   onConfirm,
   onConfirmed,
   onReadAsked,
@@ -111,6 +112,7 @@ function step(state: State, input: Input<XPaxosMessage>, effects: Effects): void
       break
     case 'clock-jumped':
       dropLease(state)
+      forgetHeard(state)
       break
     default:
       unreachable(input)

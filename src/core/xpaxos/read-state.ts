@@ -73,6 +73,8 @@ export interface ReadState {
   /** A quorum of them did, once. */
   isServed: boolean
   readonly heard: HeardLeader
+  /** When the clock of the ticks was last found to have jumped; -1: never. */
+  jumpedAt: number
   readonly lease: LeaseState
 }
 
@@ -120,6 +122,7 @@ export const createReadState = (requestBase: number): ReadState => ({
   ballot: NO_BALLOT,
   acceptedBy: new Set(),
   isServed: false,
+  jumpedAt: -1,
   heard: { ballot: NO_BALLOT, id: 0, at: -1, chosen: NO_INDEX, contentAt: -1 },
   lease: createLeaseState(),
 })

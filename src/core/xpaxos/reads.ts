@@ -70,13 +70,29 @@ export function onReadAsked(
 function readStale(state: State, id: number, boundMs: number, effects: Effects): void {
   const { heard } = state.readState
   if (state.leadership !== null) {
-    if (!isContent(state)) return refuse(effects, id, 'too-stale')
+    if (!isContent(state) || !isFollowedSince(state)) return refuse(effects, id, 'too-stale')
     effects.push({ kind: 'read-ready', id, index: announcedOf(state), lease: false })
     return
   }
   const at = Math.min(heard.at, heard.contentAt)
   if (heard.id === 0 || at < 0 || state.now - at > boundMs) return refuse(effects, id, 'too-stale')
   effects.push({ kind: 'read-ready', id, index: heard.chosen, lease: false })
+}
+
+/** A quorum has answered since the clock of this leader jumped: before, it cannot tell how long ago. */
+function isFollowedSince(state: State): boolean {
+  const { jumpedAt } = state.readState
+  if (jumpedAt < 0) return true
+  const ids = state.peers.filter(({ replyAt }) => replyAt > jumpedAt).map(({ id }) => id)
+  return isReadQuorum(state, new Set([state.self.id, ...ids]))
+}
+
+/** The clock stood still or jumped: how long ago a leader was heard is not known any more. */
+export function forgetHeard(state: State): void {
+  const { readState: reads } = state
+  reads.heard.at = -1
+  reads.heard.contentAt = -1
+  reads.jumpedAt = state.now
 }
 
 type Reason = (Effects[number] & { readonly kind: 'read-refused' })['reason']
