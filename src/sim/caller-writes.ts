@@ -23,6 +23,9 @@ const ATTEMPTS_MAX = 12
 const ASKS_MAX = 6
 const TIMEOUTS = 2
 const ABORTED_PER_MILLE = 60
+const HASTY_PER_MILLE = 200
+/** What may have had its effect is asked for, and not tried again. */
+const CURIOUS_PER_MILLE = 150
 const RETRY_MIN_US = 5_000
 const RETRY_MAX_US = 60_000
 
@@ -80,7 +83,10 @@ function send<M>(world: World<M>, stages: StageWorld, caller: Caller, call: Call
 /** The session as this node has it; elsewhere than before it begins with what is still open. */
 function sessionAt(caller: Caller, call: Call, life: StageLife): SessionCall {
   if (caller.held?.life === life) return caller.held.call
-  const first = caller.open.find(({ session }) => session === call.session)!.sequence
+  const own = caller.open.filter(({ session }) => session === call.session)
+  // Now and then out of order, as a client may whose threads retry by themselves.
+  const isHasty = chance(caller.random, HASTY_PER_MILLE)
+  const first = isHasty ? call.sequence : Math.min(...own.map(({ sequence }) => sequence))
   caller.held = { life, call: life.sessions.resume(call.session, first) }
   return caller.held.call
 }
@@ -199,9 +205,13 @@ function retrySoon<M>(world: World<M>, stages: StageWorld, caller: Caller): void
   caller.isArmed = true
   after(world, between(caller.random, RETRY_MIN_US, RETRY_MAX_US), () => {
     caller.isArmed = false
-    for (const call of [...caller.open]) {
+    const waiting = caller.open.filter(({ isSent }) => !isSent)
+    if (chance(caller.random, HASTY_PER_MILLE)) waiting.reverse()
+    for (const call of waiting) {
       if (call.isSent || call.isEnded) continue
+      const isCurious = call.session > 0 && call.maybe && chance(caller.random, CURIOUS_PER_MILLE)
       if (call.f === 'open') sendOpen(world, stages, caller, call)
+      else if (isCurious) askOutcome(world, stages, caller, call)
       else if (call.attempts < ATTEMPTS_MAX) send(world, stages, caller, call)
       else if (call.attempts < ATTEMPTS_MAX + ASKS_MAX) askOutcome(world, stages, caller, call)
       else abandon(world, stages, caller, call.session)

@@ -43,6 +43,8 @@ export interface Taken {
 
 export interface Chronicle {
   through: number
+  /** Where frames end. */
+  readonly ends: Set<number>
   /** In order of index: what every state machine is given, no more and no less. */
   readonly taken: Taken[]
   readonly byOperation: Map<number, Taken>
@@ -61,6 +63,7 @@ export interface Chronicle {
 
 export const createChronicle = (limits: SessionLimits): Chronicle => ({
   through: 0,
+  ends: new Set(),
   taken: [],
   byOperation: new Map(),
   said: new Map(),
@@ -79,6 +82,7 @@ export function tell(chronicle: Chronicle, frames: readonly Frame[]): void {
     demand(frame.first === chronicle.through + 1, 'I21', 'the chosen log is told without a hole')
     tellFrame(chronicle, frame)
     chronicle.through = frame.through
+    chronicle.ends.add(frame.through)
   }
 }
 

@@ -54,7 +54,7 @@ export const CLASSES = {
     size: 'full',
   },
   crash: {
-    share: 18,
+    share: 16,
     what: 'power losses, ends of processes, failed and stalled syncs',
     engine: 'xpaxos',
     faults: DEATH,
@@ -62,7 +62,7 @@ export const CLASSES = {
     size: 'full',
   },
   partition: {
-    share: 18,
+    share: 16,
     what: 'cut, one-way, clogged, reset and noisy links',
     engine: 'xpaxos',
     faults: NET,
@@ -106,6 +106,14 @@ export const CLASSES = {
     what: 'every fault kind, as the swarm draws them',
     engine: 'xpaxos',
     faults: FAULTS,
+    noise: 400,
+    size: 'full',
+  },
+  clients: {
+    share: 4,
+    what: 'the stages of production: sessions, retries and reads while their nodes come and go',
+    engine: 'xpaxos',
+    faults: [...DEATH, 'cut', 'isolate', 'reset', 'clog', 'pause'],
     noise: 400,
     size: 'full',
   },
@@ -182,7 +190,7 @@ export function planOf(
     graph,
     eventsMax: 400_000,
   }
-  const isStaged = !isBasic && chance(random, STAGES_PER_MILLE)
+  const isStaged = !isBasic && (chance(random, STAGES_PER_MILLE) || name === 'clients')
   return driver === 'stages' || (driver === null && isStaged)
     ? stagePlanOf(plan, split(random))
     : plan

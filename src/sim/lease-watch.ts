@@ -11,12 +11,16 @@ import { demand } from './invariants.ts'
 import type { StageNode, StageWorld } from './stage-world.ts'
 import type { SimNode, World } from './world.ts'
 
-/** The node has just come to lead: a quorum has promised its ballot. */
+/**
+ * The node has just come to lead: a quorum has promised its ballot. One that slept may find that it
+ * has a lower ballot than who leads by now.
+ */
 export function checkLeases<M>(world: World<M>, stages: StageWorld, leader: SimNode<M>): void {
   if (stages.plan.leaseMs === 0) return
   for (const node of world.nodes) {
     const life = stages.nodes[node.place]!.life
-    if (node === leader || life === null) continue
+    const isAbove = leader.leading!.ballot > (node.leading?.ballot ?? 0)
+    if (node === leader || life === null || !isAbove) continue
     const { nowUs } = world
     const [now, wall] = [nowMsOf(node.clock, nowUs), wallMsOf(node.clock, nowUs)]
     const isHeld = isLeaseValid(life.lease, leaseLifeOf(life.lease), now, wall)

@@ -1,7 +1,7 @@
 /**
- * Simulated disk. A file has a durable image and what was written since the last sync, oldest first.
- * `crash` keeps for each 512-byte sector a random one of the contents that it had since, or the
- * durable one; a name is durable only after syncDir. Failures are injected by hooks.
+ * Simulated disk. A file has a durable image and what was written since the last sync, oldest
+ * first. `crash` keeps for each 512-byte sector a random one of the contents that it had since, or
+ * the durable one; a name is durable only after syncDir. Failures are injected by hooks.
  */
 import { ReplicaError } from '../base/errors.ts'
 import type { Storage, StorageFile } from '../base/storage.ts'

@@ -7,6 +7,7 @@
  */
 import type { InvariantId } from './invariants.ts'
 import type { ClassName } from './classes.ts'
+import { STAGE_MUTANTS } from './stage-mutants.ts'
 
 export interface Mutant {
   readonly name: string
@@ -175,4 +176,5 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'quorum: voters.length >> 1',
     classes: ALL_BASIC,
   },
+  ...STAGE_MUTANTS,
 ]

@@ -107,7 +107,7 @@ function chain<M>(world: World<M>): void {
   })
 }
 
-function pause<M>(world: World<M>, node: SimNode<M>, forUs: number): void {
+export function pause<M>(world: World<M>, node: SimNode<M>, forUs: number): void {
   const until = world.nowUs + forUs
   if (node.alive && until > node.pausedUntilUs) {
     node.pausedUntilUs = until

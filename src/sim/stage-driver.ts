@@ -24,7 +24,7 @@ import type { Found } from './disk.ts'
 import { endByDisk } from './disk-failure.ts'
 import type { Engine } from './engines.ts'
 import type { Frame } from './frames.ts'
-import { demand } from './invariants.ts'
+import { Violation, demand } from './invariants.ts'
 import { drawUs } from './laws.ts'
 import { noteAnswers } from './lease-watch.ts'
 import { sessionOf } from './network.ts'
@@ -195,7 +195,13 @@ export function createStageDriver<M>(
   }
   const endMachine = (): void => {
     machineIsBusy = false
-    life.apply!.doWork()
+    try {
+      life.apply!.doWork()
+    } catch (error) {
+      // What the watched machine found, not what the stage makes of a throw.
+      if (error instanceof Error && error.cause instanceof Violation) throw error.cause
+      throw error
+    }
     const { check, table } = life
     demand(
       check.duplicates === 0 && check.gaps === 0,

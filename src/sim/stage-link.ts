@@ -3,7 +3,7 @@
  * inwards the reader of production, which fills the inbox from the bytes of the wire. One a life of
  * the node.
  *
- * Outwards: what the network is too clogged to take waits here, a few messages; their bytes are
+ * Outwards: what the network is too clogged to take waits here, a few KiB; their bytes are
  * needed until they have left, and only then their ticket is told. What leaves must be what the
  * core ordered, in its order, with the bytes that ingest once made. Inwards: what finds no room in
  * the inbox waits in order, as in a socket that nobody reads.
@@ -42,7 +42,8 @@ import { demand } from './invariants.ts'
 import { directionOf, reset, sessionOf, transmitCell } from './network.ts'
 import type { SimNode, World } from './world.ts'
 
-const WAITING_MAX = 8
+/** So much waits for a clogged direction; one message of any size does when nothing else waits. */
+const WAITING_MAX_BYTES = 4_096
 const NOTHING = new Uint8Array(0)
 
 export interface StageLink extends PeerLink {
@@ -92,6 +93,7 @@ export function createStageLink<M>(
   const scratch = new Float64Array(CELL_WORDS)
   const direction = directionOf(network, node.place, peer.place)
   let sentTicket = 0
+  let waitingBytes = 0
   let reader: Reader | null = null
   let session = 0
 
@@ -156,7 +158,8 @@ export function createStageLink<M>(
   return {
     order: (message, frames) => pushTo(ordered, { message, frames }),
     send(words, base, payload, ticket) {
-      if (sizeOfFifo(waiting) >= WAITING_MAX) return false
+      const sizeBytes = WIRE_HEADER_SIZE_BYTES + (payload?.length ?? 0)
+      if (waitingBytes > 0 && waitingBytes + sizeBytes > WAITING_MAX_BYTES) return false
       demand(words[base + WORD_FROM] === node.id, 'I13', 'a message names its sender')
       const frames = takeOrder(words, base)
       demand(words[base + WORD_FRAME_COUNT] === frames.length, 'I13', 'a cell counts its frames')
@@ -166,13 +169,17 @@ export function createStageLink<M>(
       }
       const one = { payload, ticket, frames }
       if (sizeOfFifo(waiting) === 0 && !isClogged()) leave(words, base, one)
-      else pushTo(waiting, { ...one, words: words.slice(base, base + CELL_WORDS) })
+      else {
+        waitingBytes += sizeBytes
+        pushTo(waiting, { ...one, words: words.slice(base, base + CELL_WORDS) })
+      }
       return true
     },
     poll() {
       let count = 0
       for (let one = peekAt(waiting); one !== undefined && !isClogged(); one = peekAt(waiting)) {
         dropFirst(waiting, 1)
+        waitingBytes -= WIRE_HEADER_SIZE_BYTES + (one.payload?.length ?? 0)
         leave(one.words, 0, one)
         count += 1
       }
@@ -190,6 +197,7 @@ export function createStageLink<M>(
     reset(ticket) {
       const last = takeAll(waiting).at(-1)?.ticket ?? 0
       sentTicket = Math.max(sentTicket, ticket, last)
+      waitingBytes = 0
       if (sessionOf(network, node.place, peer.place) !== 0) reset(world, node, peer)
     },
     close: () => undefined,

@@ -15,14 +15,16 @@ const JUMPS_MAX = 8
 
 export function stagePlanOf(plan: Plan, random: Random): Plan {
   const { knobs, className } = plan
-  const isWild = plan.clocks.some(({ driftPpm }) => driftPpm !== 0)
+  const isBent = plan.clocks.some(({ driftPpm }) => driftPpm !== 0)
+  const isWild = isBent || plan.ops.some(({ kind }) => kind === 'clock') || chance(random, 400)
+  const driftPerMille = isWild ? DRIFT_WILD_PER_MILLE : DRIFT_STEADY_PER_MILLE
   // A graph that stays cut must be writable again in time, whoever still holds a lease.
   const hasLeases = plan.graph === null && chance(random, 600)
   const lengthMs = Math.floor(knobs.electionTimeoutMs * pick(random, LEASES))
   const leaseMs = hasLeases ? Math.max(3 * knobs.heartbeatMs, lengthMs) : 0
   const stages: StagePlan = {
     leaseMs,
-    driftPerMille: isWild ? DRIFT_WILD_PER_MILLE : DRIFT_STEADY_PER_MILLE,
+    driftPerMille,
     sessions: drawLimits(random),
     uncommittedBytesMax: className === 'overload' ? 8_192 : pick(random, [16_384, 65_536]),
     lingerMs: pick(random, [0, 0, 2]),
@@ -32,14 +34,23 @@ export function stagePlanOf(plan: Plan, random: Random): Plan {
   const calls = plan.ops.filter(({ kind }) => kind === 'submit').length
   const faults = plan.ops.filter(({ kind }) => kind !== 'submit' && kind !== 'pressure')
   const ops: Op[] = hasLeases ? faults.map(withinDrift) : faults
-  const clocks = hasLeases && !isWild ? steadyClocks(random, plan.clocks) : plan.clocks
+  const clocks = hasLeases && !isBent ? bentClocks(random, plan.clocks, driftPerMille) : plan.clocks
   ops.push(...drawCalls(split(random), plan, stages, calls))
   if (hasLeases && JUMPS.includes(className)) ops.push(...drawJumps(split(random), plan))
+  if (hasLeases && JUMPS.includes(className) && chance(random, 300)) {
+    const atUs = between(random, 2, 5) * 1_000 * knobs.electionTimeoutMs
+    const forUs = 3_000 * knobs.electionTimeoutMs
+    ops.push({ kind: 'outlive', atUs, node: LEADER, forUs })
+  }
+  if (hasLeases) ops.push(...readsBeforeSleep(split(random), stages, ops))
   ops.sort((a, b) => a.atUs - b.atUs)
-  return { ...plan, knobs: smaller(knobs), realWal: true, stages, clocks, ops }
+  // A lease that outlasts an election timeout holds up the next leader for longer than L1 allows.
+  const ending = leaseMs > knobs.electionTimeoutMs ? 'safety' : plan.ending
+  return { ...plan, knobs: smaller(knobs), realWal: true, stages, clocks, ops, ending }
 }
 
-const LEASES = [0.4, 0.6, 0.9]
+/** In election timeouts. */
+const LEASES = [0.4, 0.9, 1.5, 2]
 const JUMPS: readonly string[] = ['pause', 'clock', 'mixed', 'clients']
 
 /** So that a message, and what is read from the disk at once, fits into rings of 256 cells. */
@@ -50,7 +61,7 @@ const smaller = (knobs: Knobs): Knobs => ({
 
 const drawLimits = (random: Random): StagePlan['sessions'] => ({
   sessionsMax: pick(random, [3, 16, 64]),
-  answersMax: pick(random, [1, 4, 64]),
+  answersMax: pick(random, [1, 1, 4, 64]),
   answersSizeBytesMax: pick(random, [2, 64, 1_024]),
   gapsMax: pick(random, [1, 8]),
 })
@@ -64,18 +75,20 @@ function drawCallers(random: Random, className: string): CallerPlan[] {
 }
 
 /** Clocks that run wrong, and as far apart as leases allow. */
-const steadyClocks = (random: Random, clocks: Plan['clocks']): Plan['clocks'] =>
-  clocks.map(({ offsetMs }) => ({
-    offsetMs,
-    driftPpm: 1_000 * pick(random, [-DRIFT_STEADY_PER_MILLE, 0, DRIFT_STEADY_PER_MILLE]),
-  }))
+const bentClocks = (random: Random, clocks: Plan['clocks'], drift: number): Plan['clocks'] =>
+  clocks.map(({ offsetMs }) => ({ offsetMs, driftPpm: 1_000 * pick(random, [-drift, 0, drift]) }))
 
 /** A monotonic clock that jumps breaks every lease; that one stands still, or drifts, may not. */
 const withinDrift = (op: Op): Op => (op.kind === 'clock' ? { ...op, stepUs: 0 } : op)
 
-function drawCalls(random: Random, plan: Plan, stages: StagePlan, count: number): CallOp_[] {
+function drawCalls(
+  random: Random,
+  plan: Plan,
+  stages: StagePlan,
+  count: number,
+): Extract<Op, CallOp>[] {
   const { untilUs, className, members, knobs } = plan
-  const calls: CallOp_[] = []
+  const calls: Extract<Op, CallOp>[] = []
   const keys = pick(random, [2, 8, 32])
   const burstMax = className === 'overload' ? 60 : pick(random, [2, 10, 30])
   const fromUs = Math.floor(untilUs / 25) // before that nobody can lead
@@ -98,7 +111,6 @@ function drawCalls(random: Random, plan: Plan, stages: StagePlan, count: number)
   return calls
 }
 
-type CallOp_ = Extract<Op, CallOp>
 const READS = ['get', 'get', 'get', 'get', 'get', 'get', 'get', 'sync'] as const
 const WRITES = [
   ...(['put', 'put', 'put', 'put', 'put', 'put', 'put', 'put', 'put', 'put', 'put'] as const),
@@ -124,3 +136,25 @@ function drawJumps(random: Random, { members, untilUs, knobs }: Plan): Op[] {
   }
   return ops
 }
+
+/** So that a leader that falls asleep has reads by lease in hand. */
+function readsBeforeSleep(
+  random: Random,
+  { callers }: StagePlan,
+  ops: readonly Op[],
+): Extract<Op, CallOp>[] {
+  const calls: Extract<Op, CallOp>[] = []
+  for (const op of ops) {
+    if ((op.kind !== 'pause' && op.kind !== 'suspend') || op.node !== LEADER) continue
+    for (let i = 0; i < READS_BEFORE_SLEEP; i++) {
+      const atUs = Math.max(0, op.atUs - below(random, SLEEP_SOON_US))
+      const caller = below(random, callers.length)
+      const read = { f: 'get', key: 0, node: LEADER, consistency: 'lease', boundMs: 0 } as const
+      calls.push({ kind: 'call', atUs, caller, ...read })
+    }
+  }
+  return calls
+}
+
+const READS_BEFORE_SLEEP = 4
+const SLEEP_SOON_US = 4_000

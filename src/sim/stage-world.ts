@@ -49,7 +49,14 @@ export function createStageWorld<M>(world: World<M>): StageWorld | null {
     callers: createCallers(plan.callers, chronicle, chanceSeed),
     nodes: members.map(({ id }) => ({
       storage: createFaultyStorage(chanceSeed + 31 * id),
-      ...{ life: null, sleeps: 0, suspendedUntilUs: 0, applied: 0, flightUs: 0, leaseReads: new Map() },
+      ...{
+        life: null,
+        sleeps: 0,
+        suspendedUntilUs: 0,
+        applied: 0,
+        flightUs: 0,
+        leaseReads: new Map(),
+      },
     })),
   }
   stages.callers.onFree = (caller) => pump(world, stages, caller)

@@ -51,6 +51,9 @@ export function watchCore<M>(
       for (const frame of input.frames) enterFrame(book, frame, rings[frame.ring]!)
     } else if (input.kind === 'message') {
       judge.delivered(node.place, input.from - 1, input.message, view, false)
+    } else if (input.kind === 'applied') {
+      const isEnd = stages.chronicle.ends.has(input.through)
+      demand(isEnd, 'I19', `told applied through ${input.through}, where no frame ends`)
     } else if (input.kind === 'pressure') {
       cover(coverage, 'ring-pressure')
     } else if (input.kind === 'durable') {
