@@ -77,6 +77,8 @@ export const autoLayout = (): LayoutName => (availableParallelism() > 1 ? 'split
 
 export const threadsOf = (map: ThreadMap): ThreadName[] => [...new Set(Object.values(map))]
 
+/** Written by the caller's thread: faults that a drill asks for. */
+export const DRILL_COUNTERS = ['slowDisk'] as const
 export const STAGE_COUNTERS = ['busyMs', 'batches', 'entries', 'sizeBytes', 'syncs'] as const
 export const VIEW_COUNTERS = [
   'role',
@@ -117,6 +119,7 @@ export interface NodeMemory {
   readonly inboxes: readonly { readonly peer: number; readonly memory: InboxMemory }[]
   readonly view: SharedArrayBuffer
   readonly applied: SharedArrayBuffer
+  readonly drills: SharedArrayBuffer
   readonly stages: Readonly<Record<StageName, SharedArrayBuffer>>
 }
 
@@ -166,6 +169,7 @@ export function createNodeMemory(plan: MemoryPlan): NodeMemory {
     inboxes,
     view: counterMemory(VIEW_COUNTERS),
     applied: counterMemory(APPLIED_COUNTERS),
+    drills: counterMemory(DRILL_COUNTERS),
     stages,
   }
 }
