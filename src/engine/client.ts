@@ -185,10 +185,20 @@ export function createClientSide(
   }
   const laneOf = (shape: FrameShape): Lane => ({ shape, client: null })
   const plain = laneOf(PLAIN_FRAMES)
-  const propose: ClientSide['propose'] = (payload, { signal } = {}) =>
-    new Promise<Proposed>((resolve, reject) => {
-      submit(plain, { resolve, reject, result: null }, payload, signal)
-    })
+  let made: Deferred = NOBODY
+  /** One for all proposals: a closure of its own each would cost as much as the promise. */
+  const keep = (resolve: Deferred['resolve'], reject: Deferred['reject']): void => {
+    made = { resolve, reject, result: null }
+  }
+  const propose: ClientSide['propose'] = (payload, { signal } = {}) => {
+    const promise = new Promise<Proposed>(keep)
+    try {
+      submit(plain, made, payload, signal)
+    } catch (error) {
+      made.reject(error as ReplicaError)
+    }
+    return promise
+  }
   const writer = (): Writer => {
     if (failure !== null) throw failure
     if (!ingest.leads) throw notLeader(ingest.leader)
@@ -205,6 +215,27 @@ export function createClientSide(
       failure = error
       ingest.failAll(error)
     },
+  }
+}
+
+const NOBODY: Deferred = { resolve: () => undefined, reject: () => undefined, result: null }
+
+/** A class for its prototype: the token is made for who asks, not for every entry. */
+class ProposedEntry implements Proposed {
+  readonly index: number
+  readonly result: Uint8Array | null
+  readonly durability: Durability
+  readonly #cluster: string
+
+  constructor(index: number, result: Uint8Array | null, durability: Durability, cluster: string) {
+    this.index = index
+    this.result = result
+    this.durability = durability
+    this.#cluster = cluster
+  }
+
+  get token(): SessionToken {
+    return tokenOf(this.#cluster, this.index)
   }
 }
 
@@ -259,7 +290,7 @@ function createProposals() {
         const result = deferred?.result ?? null
         if (deferred === null) continue
         const at = index - through + sequence
-        deferred.resolve({ index: at, result, durability, token: tokenOf(clusterId, at) })
+        deferred.resolve(new ProposedEntry(at, result, durability, clusterId))
       }
       forgetEnded(entry)
     },
