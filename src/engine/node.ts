@@ -14,7 +14,8 @@ import { type Ingest, createIngest } from '../stages/ingest-stage.ts'
 import { outPort } from '../stages/port.ts'
 import type { ApplyReport, PeerInbox } from './assemble.ts'
 import { type CallerLoop, startCallerLoop } from './caller-loop.ts'
-import { type Proposed, type Writer, createClientSide } from './client.ts'
+import { type Writer, createClientSide } from './client.ts'
+import type { Proposed } from './proposals.ts'
 import { type NodeOptions, specOf } from './config.ts'
 import { startHost } from './host.ts'
 import { type NodeSpec, type PeerAddress, clientIdBaseOf, peerIdsOf } from './node-spec.ts'
@@ -194,6 +195,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     clientIdBase: clientIdBaseOf(spec),
     payloadSizeBytesMax: tuning.batchBytesMax - 1_024,
     completesOnApply: spec.engine === 'basic-paxos',
+    later: queueMicrotask,
   })
   const sessions = createSessionSide(ingest, client, spec.engine)
   const onFailure = (error: ReplicaError): void => {
@@ -275,6 +277,7 @@ function openReadSide({ spec, memory, threads }: OpenParts): ReadSide {
     missing: isLogger ? 'reads at a logger' : spec.engine === 'xpaxos' ? null : 'reads',
     hasLeases: spec.tuning.leaseMs > 0,
     nowMs: () => performance.now(),
+    later: queueMicrotask,
   })
 }
 
