@@ -223,6 +223,7 @@ function receiveStage(parts: Parts, inboxes: ReadonlyMap<number, Inbox>): Stage 
       log: logRings[place + 1]!,
       ring: place + 1,
       delay: delay.isNone ? null : delay,
+      checksBodies: spec.transport.kind === 'tcp',
       onInvalid: () => onEvent('frame-invalid', peer),
       onPayload: (sizeBytes: number) => {
         add(block, 'batches', 1)
