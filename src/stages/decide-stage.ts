@@ -21,7 +21,7 @@ import type { LogIndex, Lsn, NodeId } from '../core/ids.ts'
 import { LINK_DOWN, LINK_UP } from '../net/link.ts'
 import type { Membership } from '../core/membership.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
-import { type LeaseWords, leaseLifeOf, writeLease } from '../ring/lease.ts'
+import { type LeaseWords, isLeaseValid, leaseLifeOf, writeLease } from '../ring/lease.ts'
 import type { LogRing } from '../ring/log-ring.ts'
 import * as cell from './cells.ts'
 import {
@@ -108,6 +108,8 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
         return append(effect)
       case 'send':
         return send(effect)
+      case 'send-by-lease':
+        return send({ kind: 'send', to: effect.to, message: byLease(effect), frames: [] })
       case 'read':
         return orderCell(toWal, [
           cell.READ,
@@ -336,6 +338,11 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     wiring.onView(roundTrip.meanUs)
     return 0
   }
+  /** Behind the step that read what `message` says, so that no pause comes between (R34). */
+  const byLease = ({ message, otherwise }: Effect<Message> & { kind: 'send-by-lease' }) =>
+    lease !== null && isLeaseValid(lease.words, leaseLifeOf(lease.words), nowMs(), lease.wallMs())
+      ? message
+      : otherwise
   /** Never 0, which would mean that no lease is asked for. */
   const lifeOfLease = (): number => (lease === null ? 0 : leaseLifeOf(lease.words)) || NO_LIFE
   /** Before the tick: what was counted by a clock that stood still is void (R34). */
