@@ -29,7 +29,7 @@ import {
 } from '../stages/ingest-stage.ts'
 import { drain } from '../stages/port.ts'
 import type { Durability } from '../wal/identity.ts'
-import type { ReadSide } from './read-client.ts'
+import type { Readers } from './reader.ts'
 import { type SessionToken, tokenOf } from './token.ts'
 
 const REPLIES_MAX = 1_024
@@ -104,14 +104,14 @@ export function createClientSide(
     readonly durability: Durability
     readonly clusterId: string
     /** Null where nobody reads. */
-    readonly readSide: ReadSide | null
+    readonly readers: Readers | null
     readonly clientIdBase: number
     readonly payloadSizeBytesMax: number
     /** Frames complete when applied, not when chosen (Basic Paxos). */
     readonly completesOnApply: boolean
   },
 ): ClientSide {
-  const { replies, replyBytes, payloadSizeBytesMax, readSide } = wiring
+  const { replies, replyBytes, payloadSizeBytesMax, readers } = wiring
   let nextClientId = wiring.clientIdBase
   let failure: ReplicaError | null = null
   let sealing = false
@@ -133,7 +133,7 @@ export function createClientSide(
   const proposals = createProposals()
   /** Replies arrive for this node's own frames, writers' included; those have no one waiting. */
   const onReplies = (words: Float64Array, base: number): number => {
-    if (readSide?.onAnswers(words, base) === true) return 1
+    if (readers?.onCell(words, base) === true) return 1
     const clientId = words[base + 1]!
     const sizeBytes = words[base + cell.AT_SIZE]!
     const first = words[base + 8]!
@@ -199,9 +199,9 @@ export function createClientSide(
     writer,
     lane: laneOf,
     submit,
-    doWork: () => drain(replies, REPLIES_MAX, onReplies) + (readSide?.doWork() ?? 0),
+    doWork: () => drain(replies, REPLIES_MAX, onReplies) + (readers?.doWork() ?? 0),
     fail(error) {
-      readSide?.fail(error)
+      readers?.fail(error)
       failure = error
       ingest.failAll(error)
     },

@@ -14,6 +14,7 @@ import { type LogRing, publish, release, tryClaim } from '../ring/log-ring.ts'
 import * as cell from '../stages/cells.ts'
 import { type OutPort, claim, flush } from '../stages/port.ts'
 import * as reads from '../stages/read-cells.ts'
+import type { HeldReads, ReadScope } from './held-reads.ts'
 import { type SessionToken, checkToken, tokenOf } from './token.ts'
 
 export type Consistency = 'linearizable' | 'lease' | 'session' | 'stale'
@@ -37,8 +38,11 @@ export interface ReadAnswer {
 }
 
 export interface ReadSide {
-  read(query: Uint8Array, options?: ReadOptions): Promise<ReadAnswer>
-  sync(options?: Pick<ReadOptions, 'signal' | 'timeoutMs'>): Promise<{ token: SessionToken }>
+  read(query: Uint8Array, options: ReadOptions | undefined, scope: ReadScope): Promise<ReadAnswer>
+  sync(
+    options: Pick<ReadOptions, 'signal' | 'timeoutMs'> | undefined,
+    scope: ReadScope,
+  ): Promise<{ token: SessionToken }>
   /** Handles an ANSWERS cell; false: it is none. */
   onAnswers(words: Float64Array, base: number): boolean
   doWork(): number
@@ -77,8 +81,10 @@ export interface ReadWiring {
   readonly answerBytes: LogRing
   readonly clusterId: string
   /** What this node cannot do for readers; null: it reads. */
-  readonly missing: string | null
+  readonly missing: () => string | null
   readonly hasLeases: boolean
+  /** Where an answer waits for the watches of its reader. */
+  readonly held: HeldReads
   readonly nowMs: () => number
 }
 
@@ -213,13 +219,24 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
     abortOf.set(open, onAbort)
     signal.addEventListener('abort', onAbort, { once: true })
   }
-  const start = (question: Uint8Array | null, options: ReadOptions): Promise<ReadAnswer> =>
-    new Promise((resolve, rejectWith) => {
+  const start = (
+    question: Uint8Array | null,
+    options: ReadOptions,
+    scope: ReadScope,
+  ): Promise<ReadAnswer> =>
+    new Promise((resolveWith, reject) => {
       if (failure !== null) throw failure
       check(question, options, wiring)
       if (openCount >= OPEN_MAX) throw errorOf('overloaded', null)
-      const deadline = nowMs() + (options.timeoutMs ?? TIMEOUT_MS)
-      const open = { question, options, deadline, resolve, reject: rejectWith, isEnded: false }
+      const { signal, timeoutMs = TIMEOUT_MS } = options
+      const deadline = nowMs() + timeoutMs
+      const resolve = (answer: ReadAnswer): void => {
+        if (scope.watchCount === 0) return resolveWith(answer)
+        const { index } = answer.token
+        const leave = (): void => resolveWith(answer)
+        wiring.held.enter({ scope, index, deadline, timeoutMs, signal, resolve: leave, reject })
+      }
+      const open = { question, options, deadline, resolve, reject, isEnded: false }
       openCount += 1
       listen(open)
       enter(open)
@@ -241,9 +258,9 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
     }
   }
   return {
-    read: (query, options = {}) => start(query, options),
-    async sync(options = {}) {
-      const { token } = await start(null, { ...options, consistency: 'linearizable' })
+    read: (query, options = {}, scope) => start(query, options, scope),
+    async sync(options = {}, scope) {
+      const { token } = await start(null, { ...options, consistency: 'linearizable' }, scope)
       return { token }
     },
     onAnswers,
@@ -274,7 +291,8 @@ const CONSISTENCIES: readonly string[] = ['linearizable', 'lease', 'session', 's
 /** @throws ReplicaError for what no answer could make good */
 function check(question: Uint8Array | null, options: ReadOptions, wiring: ReadWiring): void {
   const { consistency = 'linearizable', token, maxStalenessMs, timeoutMs = TIMEOUT_MS } = options
-  if (wiring.missing !== null) throw notAvailable(wiring.missing)
+  const missing = wiring.missing()
+  if (missing !== null) throw notAvailable(missing)
   if (consistency === 'lease' && !wiring.hasLeases) throw notAvailable('leases (tuning.leaseMs)')
   if (options.signal?.aborted === true) throw abortedError()
   const maxBytes = reads.PIECE_SIZE_MAX_BYTES - reads.ITEM_HEADER_SIZE_BYTES
@@ -299,12 +317,6 @@ function check(question: Uint8Array | null, options: ReadOptions, wiring: ReadWi
 
 const notAvailable = (feature: string): ReplicaError =>
   new ReplicaError('E_NOT_AVAILABLE', `${feature}: not available here`, { feature })
-
-/** For nodes that only take writes. */
-export const noReads = (feature: string): Pick<ReadSide, 'read' | 'sync'> => ({
-  read: () => Promise.reject(notAvailable(feature)),
-  sync: () => Promise.reject(notAvailable(feature)),
-})
 
 const abortedError = (): ReplicaError =>
   new ReplicaError('E_ABORTED', 'the signal was aborted', { reason: 'signal' })

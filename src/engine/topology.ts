@@ -113,6 +113,8 @@ export interface NodeMemory {
   readonly reads: SharedArrayBuffer
   readonly queries: SharedArrayBuffer
   readonly queryBytes: SharedArrayBuffer
+  readonly watches: SharedArrayBuffer
+  readonly watchBytes: SharedArrayBuffer
   readonly lease: SharedArrayBuffer
   readonly inboxes: readonly { readonly peer: number; readonly memory: InboxMemory }[]
   readonly view: SharedArrayBuffer
@@ -124,6 +126,8 @@ const CELLS = 4_096
 const READBACK_SIZE_BYTES = 64 * 2 ** 20
 const REPLY_SIZE_BYTES = 8 * 2 ** 20
 const QUERY_SIZE_BYTES = 4 * 2 ** 20
+/** Half of it takes the greatest frame, and what belongs to its entries. */
+const WATCH_SIZE_BYTES = 32 * 2 ** 20
 
 export interface MemoryPlan {
   readonly peers: readonly number[]
@@ -162,6 +166,8 @@ export function createNodeMemory(plan: MemoryPlan): NodeMemory {
     reads: cellRingMemory(CELLS),
     queries: cellRingMemory(CELLS),
     queryBytes: logRingMemory(QUERY_SIZE_BYTES),
+    watches: cellRingMemory(CELLS),
+    watchBytes: logRingMemory(WATCH_SIZE_BYTES),
     lease: leaseMemory(),
     inboxes,
     view: counterMemory(VIEW_COUNTERS),

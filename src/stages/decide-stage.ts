@@ -36,6 +36,7 @@ import {
   takeFrameCell,
   takeFramesBehind,
   walDone,
+  watchDone,
 } from './holds.ts'
 import * as about from './membership-cells.ts'
 import { createRetention, noteAppended, trimmable } from './retention.ts'
@@ -43,6 +44,8 @@ import { type OutPort, claim, drain, flush, isFull } from './port.ts'
 import { createRoundTrip } from './round-trip.ts'
 import * as reads from './read-cells.ts'
 import type { Stage } from './stage.ts'
+import { WATCH_DONE, WATCH_READ } from './watch-cells.ts'
+import { orderWatchFrames, orderWatchRead } from './watch-orders.ts'
 
 const EVENTS_MAX = 512
 const TICK_MS = 5
@@ -252,15 +255,22 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     const count = words[base + 2]!
     const ticket = words[base + 1]!
     const frames = takeFramesBehind(holds, wiring.fromWal, _place, count)
-    step({ kind: 'read-done', ticket, frames })
+    const retained = words[base + 3]!
+    if (ticket < 0) orderWatchFrames(toApply, holds, { ticket, retained }, frames)
+    else step({ kind: 'read-done', ticket, frames })
     return 1 + count
   }
   const onApply = (words: Float64Array, base: number): number => {
+    if (words[base] === WATCH_READ) orderWatchRead(toWal, words, base)
+    else if (words[base] === WATCH_DONE) watchDone(holds, words[base + 1]!)
+    else onApplied(words, base)
+    return 1
+  }
+  const onApplied = (words: Float64Array, base: number): void => {
     const through = words[base + 1]! as LogIndex
     applyDone(holds, through)
     applied = through
     step({ kind: 'applied', through })
-    return 1
   }
   const onFanout = (words: Float64Array, base: number): number => {
     sendDone(holds, words[base + 1]! as NodeId, words[base + 2]!)

@@ -117,7 +117,7 @@ export function openClientOf(
     payloadSizeBytesMax: tuning.batchBytesMax - 1_024,
     completesOnApply: false,
     clusterId: spec.clusterId,
-    readSide: null,
+    readers: null,
   })
   const toIngest = outPort(openCellRing(memory.admissions), null)
   return {
