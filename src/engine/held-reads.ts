@@ -1,6 +1,6 @@
 /**
- * Reads that have their answer and wait for a watch: a read must not tell its caller of what a watch
- * of the same reader has still to tell (watch-client.ts). Caller's thread.
+ * Reads that have their answer and wait for a watch: a read must not tell its caller of what a
+ * watch of the same reader has still to tell (watch-client.ts). Caller's thread.
  *
  * Invariants: looked at in a turn of the event loop of its own, so that whoever was given an event
  * has done with it what it does at once; a read leaves at its deadline or with its signal, at the

@@ -1,7 +1,7 @@
 /**
- * A stretch of the log on the caller's thread: consecutive frames that were applied, copied once for
- * all who watch, with what is known of them. Each watch walks it with a cursor of its own and makes
- * an event of each entry that had an effect: nothing is made before somebody asks for it.
+ * A stretch of the log on the caller's thread: consecutive frames that were applied, copied once
+ * for all who watch, with what is known of them. Each watch walks it with a cursor of its own and
+ * makes an event of each entry that had an effect: nothing is made before somebody asks for it.
  *
  *     bytes  frames, as in the log  |  ranges without effect: f64 first, through  |  replies
  */

@@ -1,7 +1,8 @@
 /**
  * Who works with which bytes of the log rings: part of the decide stage. A frame's bytes are free
  * when the core keeps it no more (`kept`) and no stage holds it: WAL until its LSN is durable,
- * apply until it is applied or fed to who watches, fanout until the link needs the bytes no more (R44, R45).
+ * apply until it is applied, or fed to those who watch, fanout until the link needs the bytes no
+ * more (R44, R45).
  *
  * Invariant: a ring is released strictly in ring order, up to the first frame still in use.
  */

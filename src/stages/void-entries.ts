@@ -24,17 +24,17 @@ export const createVoidEntries = (from = 1, rangesMax = RANGES_MAX): VoidEntries
   ...{ from, firsts: [], throughs: [], rangesMax },
 })
 
-/** An entry without effect, behind all that were noted. */
-export function noteVoid(voids: VoidEntries, index: number): void {
+/** Entries without effect, behind all that were noted. */
+export function noteVoid(voids: VoidEntries, first: number, through = first): void {
   const { firsts, throughs, rangesMax } = voids
   const last = throughs.length - 1
-  assert(last < 0 || throughs[last]! < index, 'entries are applied in order')
-  if (throughs[last] === index - 1) {
-    throughs[last] = index
+  assert(last < 0 || throughs[last]! < first, 'entries are applied in order')
+  if (throughs[last] === first - 1) {
+    throughs[last] = through
     return
   }
-  firsts.push(index)
-  throughs.push(index)
+  firsts.push(first)
+  throughs.push(through)
   if (throughs.length <= rangesMax) return
   const gone = Math.ceil(rangesMax / 4)
   voids.from = throughs[gone - 1]! + 1

@@ -2,13 +2,13 @@
  * Cells by which watches travel (see cells.ts for the others): what a caller wants to be told, the
  * frames of the log that tell it.
  *
- *     word           0        1      2     3        4      5       6       7      8        9      10
- *     WATCH          290      id     from
+ *     word           0    1      2     3       4      5       6    7        8         9     10
+ *     WATCH          290  id     from
  *     UNWATCH        291
- *     WATCH_READ     292      id     from  through
- *     WATCH_FRAMES   293      first  size  frames   ring   offset  id      through retained
- *     WATCH_DONE     294      id
- *     FEED           295      id     size  frames   voids  offset  end     first  through  code  replies
+ *     WATCH_READ     292  id     from  through
+ *     WATCH_FRAMES   293  first  size  frames  ring   offset  id   through  retained
+ *     WATCH_DONE     294  id
+ *     FEED           295  id     size  frames  voids  offset  end  first    through   code  replies
  *
  * WATCH wants the entries from index `from` on, once; 0: none, only where the log stands. FEED says
  * so for `id`, or brings what was just applied (id 0). Its bytes lie in the ring `watchBytes`: so

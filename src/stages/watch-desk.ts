@@ -1,6 +1,7 @@
 /**
- * The watching side of the apply stage: while somebody watches, what is applied goes to the caller's
- * thread too, once for all who watch there; what was applied before is read back from the WAL.
+ * The watching side of the apply stage: while somebody watches, what is applied goes to the
+ * caller's thread too, once for all who watch there; what was applied before is read back from the
+ * WAL.
  *
  *     caller --[WATCH, UNWATCH]--> desk --[FEED, bytes]--> caller
  *                                  desk --[WATCH_READ]--> decide --[READ]--> wal
@@ -9,8 +10,8 @@
  * Invariants: nothing here waits for the caller: where its rings have no room, frames are not fed
  * and it is told of the gap, or to ask again; what is fed is consecutive from one `head` to the
  * next `gap`, and comes before every answer that has seen it, since one ring carries both; one read
- * of the WAL is out at a time. Belongs to the thread of the apply stage; makes nothing an entry, and
- * does nothing while nobody watches.
+ * of the WAL is out at a time. Belongs to the thread of the apply stage; makes nothing an entry,
+ * and does nothing while nobody watches.
  */
 import { assert } from '../base/assert.ts'
 import { createFifo, dropFirst, peekAt, pushTo, sizeOfFifo } from '../base/fifo.ts'
@@ -36,7 +37,7 @@ export interface WatchDeskWiring {
 
 /** Executed frames, as they lie in a ring. */
 export interface FrameRange {
-  readonly log: LogRing
+  readonly log: Pick<LogRing, 'bytes'>
   readonly offset: number
   readonly sizeBytes: number
   readonly first: number
@@ -74,14 +75,13 @@ export function createWatchDesk(wiring: WatchDeskWiring): WatchDesk {
       dropFirst(owed, 1)
     }
   }
-  /** The frames and what belongs to them; false: no room, now or ever. */
+  /** The frames and what belongs to them; false: no room now. */
   const trySend = (id: number, range: FrameRange, repliesSize: number): boolean => {
     if (sizeOfFifo(owed) > 0 || isFull(port)) return false
     const { log, offset, sizeBytes, first, through } = range
     const count = countVoids(voids, first, through)
     const size = sizeBytes + watch.VOID_SIZE_BYTES * count + Math.max(0, repliesSize)
     const rounded = Math.ceil(size / 64) * 64
-    if (2 * rounded > ring.capacityBytes) return false
     const at = tryClaim(ring, rounded)
     if (at < 0) return false
     ring.bytes.set(log.bytes.subarray(offset, offset + sizeBytes), at)
