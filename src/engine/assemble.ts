@@ -26,6 +26,7 @@ import { outPort } from '../stages/port.ts'
 import { createReadDesk } from '../stages/read-desk.ts'
 import { createReceiveStage } from '../stages/receive-stage.ts'
 import type { Stage } from '../stages/stage.ts'
+import { createWatchDesk } from '../stages/watch-desk.ts'
 import { createWalStage } from '../stages/wal-stage.ts'
 import type { Wal } from '../wal/wal.ts'
 import { basicPaxosOf, xpaxosOf } from './core-of.ts'
@@ -343,13 +344,14 @@ function applyStage(parts: Parts, stateMachine: StateMachine, check: ApplyCheck)
     port: outPort(openCellRing(memory.replies), bellOf('ingest')),
     bytes: openLogRing(memory.replyBytes),
   }
+  const toDecide = outPort(openCellRing(memory.applyEvents), bellOf('decide'))
   return createApplyStage({
     stateMachine,
     check,
     isOwnClient: (id) => isOwnClient(id, clientIdBase),
     logRings,
     orders: openCellRing(memory.applyOrders),
-    toDecide: outPort(openCellRing(memory.applyEvents), bellOf('decide')),
+    toDecide,
     toClient,
     desk: createReadDesk({
       stateMachine,
@@ -360,6 +362,12 @@ function applyStage(parts: Parts, stateMachine: StateMachine, check: ApplyCheck)
       nowMs: processMs,
       wallMs,
       forgetMs: READ_TIMEOUT_MAX_MS,
+    }),
+    watch: createWatchDesk({
+      asked: openCellRing(memory.watches),
+      toDecide,
+      toCaller: { port: toClient.port, bytes: openLogRing(memory.watchBytes) },
+      logRings,
     }),
     onApplied: (through, frames, entries) => {
       set(applied, 'applied', through)

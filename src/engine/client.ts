@@ -28,7 +28,7 @@ import {
   aborted,
   createProposals,
 } from './proposals.ts'
-import type { ReadSide } from './read-client.ts'
+import type { Readers } from './reader.ts'
 
 const REPLIES_MAX = 1_024
 
@@ -86,7 +86,7 @@ export function createClientSide(
     readonly durability: Durability
     readonly clusterId: string
     /** Null where nobody reads. */
-    readonly readSide: ReadSide | null
+    readonly readers: Readers | null
     readonly clientIdBase: number
     readonly payloadSizeBytesMax: number
     /** Frames complete when applied, not when chosen (Basic Paxos). */
@@ -95,7 +95,7 @@ export function createClientSide(
     readonly later: (call: () => void) => void
   },
 ): ClientSide {
-  const { replies, replyBytes, payloadSizeBytesMax, readSide } = wiring
+  const { replies, replyBytes, payloadSizeBytesMax, readers } = wiring
   let nextClientId = wiring.clientIdBase
   let failure: ReplicaError | null = null
   let sealing = false
@@ -117,7 +117,7 @@ export function createClientSide(
   const proposals = createProposals()
   /** Replies arrive for this node's own frames, writers' included; those have no one waiting. */
   const onReplies = (words: Float64Array, base: number): number => {
-    if (readSide?.onAnswers(words, base) === true) return 1
+    if (readers?.onCell(words, base) === true) return 1
     const clientId = words[base + 1]!
     const sizeBytes = words[base + cell.AT_SIZE]!
     const first = words[base + 8]!
@@ -193,9 +193,9 @@ export function createClientSide(
     writer,
     lane: laneOf,
     submit,
-    doWork: () => drain(replies, REPLIES_MAX, onReplies) + (readSide?.doWork() ?? 0),
+    doWork: () => drain(replies, REPLIES_MAX, onReplies) + (readers?.doWork() ?? 0),
     fail(error) {
-      readSide?.fail(error)
+      readers?.fail(error)
       failure = error
       ingest.failAll(error)
     },

@@ -27,8 +27,7 @@ import {
 } from './operator.ts'
 import { type Session, createSessionSide } from './session-client.ts'
 import { processMs, wallMs } from './process-clock.ts'
-import { type ReadAnswer, type ReadOptions, type ReadSide, createReadSide } from './read-client.ts'
-import type { SessionToken } from './token.ts'
+import { type Reader, type Readers, createReaders } from './reader.ts'
 import {
   APPLIED_COUNTERS,
   DRILL_COUNTERS,
@@ -77,7 +76,7 @@ export interface NodeStatistics {
   readonly parks: Readonly<Record<string, number>>
 }
 
-export interface ReplicaNode {
+export interface ReplicaNode extends Reader {
   readonly id: number
   /** Where peers reach this node; null over memory links. */
   readonly address: { readonly host: string; readonly port: number } | null
@@ -94,13 +93,8 @@ export interface ReplicaNode {
    * @throws ReplicaError E_NOT_LEADER, E_CONFIG_INVALID
    */
   resumeSession(id: number, nextSequence: number): Session
-  /**
-   * Asks the state machine of this node. @throws E_READ_REFUSED, E_READ_TIMEOUT, E_TOKEN,
-   * E_QUERY_FAILED, E_NOT_AVAILABLE, E_ABORTED, E_CLOSED
-   */
-  read(query: Uint8Array, options?: ReadOptions): Promise<ReadAnswer>
-  /** Resolves when this node has applied all that was acknowledged anywhere before the call. */
-  sync(options?: Pick<ReadOptions, 'signal' | 'timeoutMs'>): Promise<{ token: SessionToken }>
+  /** Another reader: its reads wait for its own watches only, as the node's wait for the node's. */
+  reader(): Reader
   /**
    * One step of the membership, asked of the leader. Resolves when it is chosen, and proven so: a
    * removed node may be stopped then.
@@ -185,10 +179,10 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
   const { spec, memory, threads, callerLoop, onEvent } = parts
   const { id, tuning } = spec
   const { ingest, operator } = openIngest(parts)
-  const readSide = openReadSide(parts)
+  const readers = openReaders(parts, operator)
   const client = createClientSide(ingest, {
     clusterId: spec.clusterId,
-    readSide,
+    readers,
     replies: openCellRing(memory.replies),
     replyBytes: openLogRing(memory.replyBytes),
     durability: spec.durability,
@@ -247,8 +241,8 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     writer: () => client.writer(),
     openSession: () => sessions.open(),
     resumeSession: (session, nextSequence) => sessions.resume(session, nextSequence),
-    read: (query, options) => readSide.read(query, options),
-    sync: (options) => readSide.sync(options),
+    ...readers.open(),
+    reader: () => readers.open(),
     changeMembership: (change) => operator.change(change),
     transfer: (targetId) => operator.transfer(targetId),
     addPeer(peer) {
@@ -264,21 +258,31 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
   }
 }
 
-function openReadSide({ spec, memory, threads }: OpenParts): ReadSide {
+function openReaders({ spec, memory, threads }: OpenParts, operator: Operator): Readers {
   const bellOf = (stage: 'decide' | 'apply') =>
     threads[stage] === 'caller' ? null : openBell(memory.bells[threads[stage]]!)
-  const isLogger = spec.members.find(({ id }) => id === spec.id)?.role === 'logger'
-  return createReadSide({
+  const { clusterId, engine, members, tuning } = spec
+  const first = members.find(({ id }) => id === spec.id)?.role
+  const missing = (): string | null => {
+    if (engine !== 'xpaxos') return 'reads'
+    return (operator.roleOf(spec.id) ?? first) === 'logger' ? 'reads at a logger' : null
+  }
+  const applied = openCounters(APPLIED_COUNTERS, memory.applied)
+  const common = { clusterId, missing, nowMs: () => performance.now() }
+  const reads = {
     queries: outPort(openCellRing(memory.queries), bellOf('apply')),
     queryBytes: openLogRing(memory.queryBytes),
     asked: outPort(openCellRing(memory.reads), bellOf('decide')),
     answerBytes: openLogRing(memory.replyBytes),
-    clusterId: spec.clusterId,
-    missing: isLogger ? 'reads at a logger' : spec.engine === 'xpaxos' ? null : 'reads',
-    hasLeases: spec.tuning.leaseMs > 0,
-    nowMs: () => performance.now(),
+    hasLeases: tuning.leaseMs > 0,
     later: queueMicrotask,
-  })
+  }
+  const watches = {
+    asked: outPort(openCellRing(memory.watches), bellOf('apply')),
+    bytes: openLogRing(memory.watchBytes),
+    applied: () => applied.words[applied.at.applied]!,
+  }
+  return createReaders({ reads: { ...common, ...reads }, watches: { ...common, ...watches } })
 }
 
 function openIngest({ spec, memory, threads, onEvent }: OpenParts) {

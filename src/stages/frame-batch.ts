@@ -13,6 +13,7 @@ import {
   FRAME_HEADER_SIZE_BYTES,
   type FrameHeader,
 } from '../codec/frame.ts'
+import { type ReplyCopies, copyReply } from './reply-copies.ts'
 
 /** Fits in half of the client's ring. */
 const REPLY_SIZE_MAX_BYTES = 2 * 1024 * 1024
@@ -52,7 +53,8 @@ export interface FrameBatch extends ApplyBatch {
 
 const LENGTH_SIZE_BYTES = 4
 
-export function createFrameBatch(): FrameBatch {
+/** @param copies of what is replied, for those who watch; null: nobody can */
+export function createFrameBatch(copies: ReplyCopies | null = null): FrameBatch {
   let replies: Reply[] | null = null
   let at = 0
   let left = 0
@@ -111,6 +113,7 @@ export function createFrameBatch(): FrameBatch {
         throw new RangeError(`a reply has at most ${String(REPLY_SIZE_MAX_BYTES)} bytes`)
       }
       replies?.push({ place: batch.first + i, bytes: bytes.slice() })
+      if (copies?.isOn === true) copyReply(copies, batch.first + i, bytes)
     },
   }
   const place = (log: FrameBytes, run: EntryRun, out: Reply[] | null): void => {

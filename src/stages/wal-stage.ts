@@ -22,6 +22,7 @@ import {
   idle,
   mark,
   readFrames,
+  retainedFirst,
   trim,
 } from '../wal/wal.ts'
 import * as cell from './cells.ts'
@@ -93,7 +94,8 @@ export function createWalStage(wiring: WalStageWiring): Stage {
     const from = words[base + 2]! as LogIndex
     const through = words[base + 3]! as LogIndex
     const into = readback.bytes.subarray(offset, limit)
-    const { sizeBytes, frames } = readFrames(wal, from, through, words[base + 4]!, into)
+    const isWithin = words[base + 5] === 1
+    const { sizeBytes, frames } = readFrames(wal, from, through, words[base + 4]!, into, isWithin)
     const end = publish(readback, sizeBytes)
     report(words[base + 1]!, frames, { offset, sizeBytes, end })
     return true
@@ -107,6 +109,7 @@ export function createWalStage(wiring: WalStageWiring): Stage {
     toDecide.words[base] = cell.READ_DONE
     toDecide.words[base + 1] = ticket
     toDecide.words[base + 2] = frames.length
+    toDecide.words[base + 3] = retainedFirst(wal)
     for (const frame of frames) {
       const behind = place.sizeBytes - frame.offset - frame.sizeBytes
       const end = (place.end - behind / 64) | 0

@@ -276,5 +276,8 @@ test('by lease a leader reads while its followers are gone, and only for so long
   const value = await read().then(({ result }) => valueOf(result), codeOf)
   if (leader.status().leased) expect(value).toBe('v') // else a busy machine took too long
   await until('the lease is over', () => !leader.status().leased)
-  expect(['E_READ_TIMEOUT', 'E_READ_REFUSED']).toContain(codeOf(await failing(read())))
+  // A round that was answered before the kills may be worked off late, and lease once more.
+  let code = ''
+  while (!code.startsWith('E_')) code = codeOf(await failing(read()))
+  expect(['E_READ_TIMEOUT', 'E_READ_REFUSED']).toContain(code)
 })

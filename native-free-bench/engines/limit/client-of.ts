@@ -118,7 +118,7 @@ export function openClientOf(
     completesOnApply: false,
     later: queueMicrotask,
     clusterId: spec.clusterId,
-    readSide: null,
+    readers: null,
   })
   const toIngest = outPort(openCellRing(memory.admissions), null)
   return {

@@ -19,7 +19,7 @@ import {
 } from '../../../src/engine/local-cluster.ts'
 import type { NodeSpec } from '../../../src/engine/node-spec.ts'
 import { type ReplicaNode, slowDiskOf } from '../../../src/engine/node.ts'
-import { noReads } from '../../../src/engine/read-client.ts'
+import { noReaders } from '../../../src/engine/reader.ts'
 import {
   type NodeMemory,
   STAGE_COUNTERS,
@@ -265,7 +265,7 @@ async function openLimitMember(
     propose: (payload, proposeOptions) => client.propose(payload, proposeOptions),
     writer: () => client.writer(),
     ...WITHOUT_SESSIONS,
-    ...noReads('reads of a limit engine'),
+    ...noReaders('reads of a limit engine'),
     ...NOT_OPERATED,
     status: statusOf(id, memory),
     statistics: () => statisticsOf(memory),
