@@ -153,6 +153,15 @@ export interface StageUse {
   readonly batches: number
   readonly entries: number
   readonly stalls: number
+  /** Of the WAL: groups that were synced, and what the write and sync of one took. */
+  readonly syncs: number
+  readonly syncMsMean: number
+}
+
+/** A thread: how often it went to sleep, and how many sleeps ended because another woke it. */
+export interface ThreadUse {
+  readonly parks: number
+  readonly wakes: number
 }
 
 export interface RingUse {
@@ -211,6 +220,7 @@ export interface TrialResult {
   readonly inflightMax: number
   readonly stages: Readonly<Record<string, StageUse>>
   readonly rings: Readonly<Record<string, RingUse>>
+  readonly threads: Readonly<Record<string, ThreadUse>>
   readonly safety: Safety
   readonly nodes: readonly NodeResult[]
   readonly failover: readonly Failover[]

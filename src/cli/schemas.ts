@@ -103,8 +103,12 @@ const latencyUs = z
 const cpu = z.strictObject({ userS: amount, systemS: amount, coresUsed: amount }).readonly()
 
 const stage = z
-  .strictObject({ busyRatio: amount, batches: count, entries: count, stalls: count })
+  .strictObject({
+    ...{ busyRatio: amount, batches: count, entries: count, stalls: count },
+    ...{ syncs: count, syncMsMean: amount },
+  })
   .readonly()
+const thread = z.strictObject({ parks: count, wakes: count }).readonly()
 const ring = z.strictObject({ occupancyMean: amount, occupancyMax: amount }).readonly()
 
 const safety = z
@@ -154,6 +158,7 @@ const trial = z
     inflightMax: count,
     stages: z.record(z.string(), stage).readonly(),
     rings: z.record(z.string(), ring).readonly(),
+    threads: z.record(z.string(), thread).readonly(),
     safety,
     nodes: z.array(node).readonly(),
     failover: z.array(failover).readonly(),

@@ -204,10 +204,12 @@ function walStage(parts: Parts, wal: Wal): Stage {
     orders: openCellRing(memory.walOrders),
     toDecide: outPort(openCellRing(memory.walEvents), bellOf('decide')),
     nowMs,
-    onGroup: (batches, sizeBytes) => {
+    onGroup: (batches, sizeBytes, tookMs) => {
       add(block, 'batches', batches)
       add(block, 'sizeBytes', sizeBytes)
-      if (spec.durability === 'fsync') add(block, 'syncs', 1)
+      if (spec.durability !== 'fsync') return
+      add(block, 'syncs', 1)
+      add(block, 'syncMs', tookMs)
     },
   })
 }

@@ -4,7 +4,7 @@
  */
 import { ReplicaError } from '../base/errors.ts'
 import type { StateMachine } from '../base/state-machine.ts'
-import { bellStatisticsOf, openBell } from '../ring/bell.ts'
+import { type BellStatistics, bellStatisticsOf, openBell } from '../ring/bell.ts'
 import { openCellRing, statisticsOf as cellStatisticsOf } from '../ring/cell-ring.ts'
 import { countersOf, openCounters, set } from '../ring/counters.ts'
 import { isLeaseValid, leaseLifeOf, openLease } from '../ring/lease.ts'
@@ -67,13 +67,15 @@ export interface StageStatistics {
   readonly entries: number
   readonly sizeBytes: number
   readonly syncs: number
+  /** Of all syncs together, their writes included. */
+  readonly syncMs: number
 }
 
 export interface NodeStatistics {
   readonly stages: Readonly<Record<StageName, StageStatistics>>
   readonly rings: Readonly<Record<string, RingStatistics>>
-  /** By thread. */
-  readonly parks: Readonly<Record<string, number>>
+  /** By thread: how often it went to sleep, and how many sleeps somebody ended. */
+  readonly threads: Readonly<Record<string, BellStatistics>>
 }
 
 export interface ReplicaNode extends Reader {
@@ -374,9 +376,9 @@ function statisticsOf(memory: NodeMemory): NodeStatistics {
   for (const { peer, memory: inbox } of memory.inboxes) {
     rings[`inbox-${peer}`] = logStatisticsOf(openLogRing(inbox.log))
   }
-  const parks: Record<string, number> = {}
+  const threads: Record<string, BellStatistics> = {}
   for (const [thread, sab] of Object.entries(memory.bells)) {
-    parks[thread] = bellStatisticsOf(openBell(sab)).parks
+    threads[thread] = bellStatisticsOf(openBell(sab))
   }
-  return { stages, rings, parks }
+  return { stages, rings, threads }
 }

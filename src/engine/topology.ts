@@ -79,7 +79,14 @@ export const threadsOf = (map: ThreadMap): ThreadName[] => [...new Set(Object.va
 
 /** Written by the caller's thread: faults that a drill asks for. */
 export const DRILL_COUNTERS = ['slowDisk'] as const
-export const STAGE_COUNTERS = ['busyMs', 'batches', 'entries', 'sizeBytes', 'syncs'] as const
+export const STAGE_COUNTERS = [
+  'busyMs',
+  'batches',
+  'entries',
+  'sizeBytes',
+  'syncs',
+  'syncMs',
+] as const
 export const VIEW_COUNTERS = [
   'role',
   'leader',
