@@ -62,6 +62,12 @@ export const OPTIONS = {
     commands: COMPARE,
     why: 'ratios are to the first',
   },
+  ladder: {
+    kind: 'flag',
+    fallback: false,
+    commands: COMPARE,
+    why: 'instead of engines: from Basic Paxos to the whole engine, one change a rung',
+  },
   nodes: {
     kind: 'integer',
     min: 1,
@@ -303,7 +309,6 @@ export const OPTIONS = {
     why: 'the folder that gets <date>-<commit>/',
   },
   adaptive: { kind: 'flag', isMissing: true, commands: LOADS, why: 'batch and depth by load' },
-  ladder: { kind: 'flag', isMissing: true, commands: COMPARE, why: 'one change a rung' },
 } as const satisfies Readonly<Record<string, Option>>
 
 export type OptionKey = keyof typeof OPTIONS

@@ -67,7 +67,8 @@ export function parseCompare(
   const { values, given, problems, refused } = read(command, raw)
   const engines = listOf(values['engines']) as EngineName[]
   const load = loadOf(values)
-  const config: CompareConfig = { ...load, ...given, engines, dataDir: dataDirOf(values) }
+  const ladder = values['ladder'] === true
+  const config: CompareConfig = { ...load, ...given, engines, ladder, dataDir: dataDirOf(values) }
   const relations: string[] = []
   if (new Set(engines).size < engines.length) relations.push('--engines: each engine once')
   checkLoad(load, relations)
@@ -83,7 +84,7 @@ export function parseCompare(
 
 /** The benchmarks of a comparison, one an engine: what the engine does not take is its default. */
 export function rowsOf(config: CompareConfig): BenchConfig[] {
-  const { engines, dataDir, ...rest } = config
+  const { engines, dataDir, ladder: _ladder, ...rest } = config
   return engines.map((engine) => {
     const isBasic = engine === 'basic-paxos'
     const given: EngineConfigGiven = isBasic

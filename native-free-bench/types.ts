@@ -114,6 +114,8 @@ export type EngineConfigGiven = { readonly [Key in keyof EngineConfig]: EngineCo
 
 export interface PublicCompareConfig extends LoadConfig, EngineConfigGiven {
   readonly engines: readonly EngineName[]
+  /** Rungs from Basic Paxos to the whole engine instead of `engines`. */
+  readonly ladder: boolean
 }
 
 export interface CompareConfig extends PublicCompareConfig {
@@ -271,6 +273,8 @@ export interface BenchResult {
 }
 
 export interface CompareRow {
+  /** The engine's name, or what a rung of the ladder adds. */
+  readonly label: string
   readonly engine: EngineName
   readonly config: PublicBenchConfig
   readonly sweep: readonly SweepPoint[]

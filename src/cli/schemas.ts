@@ -71,7 +71,12 @@ const engineKnobsGiven = {
 const engine = z.enum(ENGINES)
 const benchConfig = z.strictObject({ engine, ...load, ...engineKnobs }).readonly()
 const compareConfig = z
-  .strictObject({ engines: z.array(engine).readonly(), ...load, ...engineKnobsGiven })
+  .strictObject({
+    engines: z.array(engine).readonly(),
+    ladder: z.boolean(),
+    ...load,
+    ...engineKnobsGiven,
+  })
   .readonly()
 
 const environment = z
@@ -196,6 +201,7 @@ export const benchResultSchema = z
 
 const compareRow = z
   .strictObject({
+    label: z.string(),
     engine,
     config: benchConfig,
     sweep,

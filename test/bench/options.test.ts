@@ -228,7 +228,6 @@ test('compare sweeps by default and resolves each engine by its own defaults', (
 })
 
 test.each<[flags: Flags, want: string]>([
-  [{ ladder: true }, '--ladder: not available yet'],
   [{ engines: 'xpaxos,xpaxos' }, '--engines: each engine once'],
   [{ engines: 'xpaxos,raft' }, '--engines: want a list like xpaxos,multi-paxos of xpaxos'],
   [{ engines: 'xpaxos', proposers: '2' }, '--proposers: only basic-paxos has more than one'],

@@ -45,7 +45,6 @@ test.each<[args: string[], lines: string[]]>([
   [['member', 'list'], ['xpaxos member: not available yet']],
   [['bench', '--slow-disk', '4:9'], ['--slow-disk: there are nodes 1 to 3 (--nodes)']],
   [['bench', '--adaptive'], ['--adaptive: not available yet']],
-  [['compare', '--ladder'], ['--ladder: not available yet']],
   [['bench', '--speed', '9'], ['--speed: no such option']],
   [
     ['bench', '--speed=9', 'extra', 'more'],
