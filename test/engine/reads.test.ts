@@ -193,6 +193,18 @@ test('a logger, and Basic Paxos, refuse reads', async () => {
   expect(codeOf(await failing(basic.nodes[0]!.read(text('k'))))).toBe('E_NOT_AVAILABLE')
 })
 
+test('a Logger that becomes a follower answers reads', async () => {
+  const nodes = [{ id: 1 }, { id: 2 }, { id: 3, role: 'logger' as const }]
+  const cluster = await open({ nodes, layout: 'inline' })
+  const leader = await cluster.leader()
+  const { token } = await leader.propose(put('k', 'v'))
+  await leader.changeMembership({ kind: 'role', id: 3, role: 'voter' })
+  const node = cluster.nodes[2]!
+  await until('it knows', () => node.status().role === 'follower')
+  const { result } = await node.read(text('k'), { consistency: 'session', token })
+  expect(valueOf(result)).toBe('v')
+})
+
 test('what a read asks for is checked before anything is sent', async () => {
   const cluster = await open({ nodes: 1 })
   const [node] = cluster.nodes

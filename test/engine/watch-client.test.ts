@@ -4,33 +4,12 @@
  */
 import { expect, test } from 'vitest'
 import { FRAME_KIND } from '../../src/codec/frame.ts'
-import type { Watch, WatchEvent } from '../../src/engine/index.ts'
 import { COMMAND } from '../../src/stages/session-bytes.ts'
 import { codeOf, failing, textOf } from '../support/engine.ts'
 import { below, between, chance, createRandom } from '../support/random.ts'
+import { type Consumer, consume, indexesOf, show } from '../support/watch.ts'
 import { type WatchLab, openWatchLab, settle, turn } from '../support/watch-lab.ts'
 
-interface Consumer {
-  readonly events: WatchEvent[]
-  readonly ended: Promise<string>
-}
-
-/** Takes events as they come; `ended` is '' or a code. */
-function consume(watch: Watch): Consumer {
-  const events: WatchEvent[] = []
-  const ended = (async () => {
-    try {
-      for await (const event of watch) events.push(event)
-      return ''
-    } catch (error) {
-      return codeOf(error)
-    }
-  })()
-  return { events, ended }
-}
-
-const show = ({ index, payload }: WatchEvent): string => `${index}:${textOf(payload)}`
-const indexesOf = (events: readonly WatchEvent[]): number[] => events.map(({ index }) => index)
 /** What the state machine saw from an index on. */
 const seenFrom = ({ applied }: WatchLab, from: number): string[] =>
   applied.filter(({ index }) => index >= from).map(({ index, payload }) => `${index}:${payload}`)
