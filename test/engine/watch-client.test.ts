@@ -196,6 +196,32 @@ test('nothing is fed while nobody watches, or nobody comes', async () => {
   expect(lab.desk.replies.isOn).toBe(false)
 })
 
+test('one that comes while the last one goes is told what comes', async () => {
+  const lab = openWatchLab()
+  const [first] = [consume(lab.watch())]
+  await settle(lab)
+  const second = consume(lab.watch())
+  await first.stop()
+  await settle(lab)
+  lab.apply('a')
+  await settle(lab)
+  expect(second.events.map(show)).toEqual(['1:a'])
+})
+
+test('what was fed and nobody wants any more is no news to the next', async () => {
+  const lab = openWatchLab()
+  const first = consume(lab.watch())
+  await settle(lab)
+  lab.apply('on its way')
+  await first.stop()
+  lab.apply('not fed')
+  const second = consume(lab.watch({ from: 1 }))
+  await settle(lab)
+  lab.apply('on')
+  await settle(lab)
+  expect([first.events, second.events.map(show)]).toEqual([[], seenFrom(lab, 1)])
+})
+
 test('what slow consumers hold of the log is bounded: beyond that they read it again', async () => {
   const lab = openWatchLab({ feedRingBytes: 2 ** 23, limits: { heldSizeMaxBytes: 2 ** 17 } })
   const large = 'x'.repeat(2 ** 14)
@@ -221,7 +247,9 @@ test('below what is retained a watch ends with E_COMPACTED and the first index t
   lab.trim(7) // frames are trimmed whole: index 7 is in the frame that begins there
   const watch = lab.watch({ from: 3 })
   const ended = failing(watch.next())
+  const other = lab.watch({ from: 9 }).next() // waits at the same time, and is not hit
   await settle(lab)
+  expect((await other).value!.index).toBe(9)
   expect(await ended).toMatchObject({ code: 'E_COMPACTED', detail: { from: 3, first: 7 } })
   expect(await watch.next()).toEqual({ done: true, value: undefined })
   const { events } = consume(lab.watch({ from: 7 }))
