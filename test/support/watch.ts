@@ -1,6 +1,6 @@
 /** Consumers of watches, for tests of the library and of its parts. */
-import type { Watch, WatchEvent } from '../../src/engine/index.ts'
-import { codeOf, textOf } from './engine.ts'
+import type { StateMachine, Watch, WatchEvent } from '../../src/engine/index.ts'
+import { codeOf, text, textOf } from './engine.ts'
 
 export interface Consumer {
   readonly watch: Watch
@@ -31,3 +31,23 @@ export function consume(watch: Watch): Consumer {
 export const show = ({ index, payload }: WatchEvent): string => `${index}:${textOf(payload)}`
 export const indexesOf = (events: readonly WatchEvent[]): number[] =>
   events.map(({ index }) => index)
+
+/** Machines that remember what they executed: the oracle, since a watch must tell just that. */
+export function recorders() {
+  const seen: string[][] = []
+  const make = (): StateMachine => {
+    const mine: string[] = []
+    seen.push(mine)
+    const none = (): Promise<void> => Promise.resolve()
+    return {
+      apply(batch) {
+        for (let i = 0; i < batch.count; i++) {
+          mine.push(`${batch.first + i}:${textOf(batch.payload(i).slice())}`)
+        }
+      },
+      query: () => text(String(mine.length)),
+      ...{ snapshot: none, restore: none },
+    }
+  }
+  return { seen, make }
+}
