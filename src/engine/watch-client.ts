@@ -174,7 +174,7 @@ function pull({ recent }: Hub, one: Watcher): WatchEvent | null {
         one.next = event.index + 1
         return event
       }
-      one.next = Math.max(one.next, cursor.stretch.through + 1)
+      one.next = cursor.stretch.through + 1
       cursor.stretch = null
     }
     const stretch = recent.of(one.next)
@@ -235,10 +235,13 @@ function readMore(hub: Hub): void {
   }
 }
 
-/** Nobody stands near the head: then all that is fed is for nothing. */
+/**
+ * Nobody stands near the head: then all that is fed is for nothing. Not while somebody asks where
+ * that is: the answer switches the feed on, and may be on its way.
+ */
 function stopUnlessNeeded(hub: Hub): void {
   const { fedNext, recent, watchers } = hub
-  if (fedNext === 0 || hub.reading !== 0 || hub.starting.size > 0) return
+  if (fedNext === 0 || hub.starting.size > 0) return
   const first = recent.first === 0 ? fedNext : recent.first
   for (const { next } of watchers) if (next >= first) return
   hub.fedNext = 0

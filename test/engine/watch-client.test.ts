@@ -4,36 +4,10 @@
  */
 import { expect, test } from 'vitest'
 import { FRAME_KIND } from '../../src/codec/frame.ts'
-import type { Watch, WatchEvent } from '../../src/engine/index.ts'
 import { COMMAND } from '../../src/stages/session-bytes.ts'
 import { codeOf, failing, textOf } from '../support/engine.ts'
-import { below, between, chance, createRandom } from '../support/random.ts'
-import { type WatchLab, openWatchLab, settle, turn } from '../support/watch-lab.ts'
-
-interface Consumer {
-  readonly events: WatchEvent[]
-  readonly ended: Promise<string>
-}
-
-/** Takes events as they come; `ended` is '' or a code. */
-function consume(watch: Watch): Consumer {
-  const events: WatchEvent[] = []
-  const ended = (async () => {
-    try {
-      for await (const event of watch) events.push(event)
-      return ''
-    } catch (error) {
-      return codeOf(error)
-    }
-  })()
-  return { events, ended }
-}
-
-const show = ({ index, payload }: WatchEvent): string => `${index}:${textOf(payload)}`
-const indexesOf = (events: readonly WatchEvent[]): number[] => events.map(({ index }) => index)
-/** What the state machine saw from an index on. */
-const seenFrom = ({ applied }: WatchLab, from: number): string[] =>
-  applied.filter(({ index }) => index >= from).map(({ index, payload }) => `${index}:${payload}`)
+import { consume, indexesOf, show } from '../support/watch.ts'
+import { openWatchLab, seenFrom, settle } from '../support/watch-lab.ts'
 
 // ---- What is told ----------------------------------------------------------------------------
 
@@ -217,6 +191,32 @@ test('nothing is fed while nobody watches, or nobody comes', async () => {
   expect(lab.desk.replies.isOn).toBe(false)
 })
 
+test('one that comes while the last one goes is told what comes', async () => {
+  const lab = openWatchLab()
+  const [first] = [consume(lab.watch())]
+  await settle(lab)
+  const second = consume(lab.watch())
+  await first.stop()
+  await settle(lab)
+  lab.apply('a')
+  await settle(lab)
+  expect(second.events.map(show)).toEqual(['1:a'])
+})
+
+test('what was fed and nobody wants any more is no news to the next', async () => {
+  const lab = openWatchLab()
+  const first = consume(lab.watch())
+  await settle(lab)
+  lab.apply('on its way')
+  await first.stop()
+  lab.apply('not fed')
+  const second = consume(lab.watch({ from: 1 }))
+  await settle(lab)
+  lab.apply('on')
+  await settle(lab)
+  expect([first.events, second.events.map(show)]).toEqual([[], seenFrom(lab, 1)])
+})
+
 test('what slow consumers hold of the log is bounded: beyond that they read it again', async () => {
   const lab = openWatchLab({ feedRingBytes: 2 ** 23, limits: { heldSizeMaxBytes: 2 ** 17 } })
   const large = 'x'.repeat(2 ** 14)
@@ -242,7 +242,9 @@ test('below what is retained a watch ends with E_COMPACTED and the first index',
   lab.trim(7) // frames are trimmed whole: index 7 is in the frame that begins there
   const watch = lab.watch({ from: 3 })
   const ended = failing(watch.next())
+  const other = lab.watch({ from: 9 }).next() // waits at the same time, and is not hit
   await settle(lab)
+  expect((await other).value!.index).toBe(9)
   expect(await ended).toMatchObject({ code: 'E_COMPACTED', detail: { from: 3, first: 7 } })
   expect(await watch.next()).toEqual({ done: true, value: undefined })
   const { events } = consume(lab.watch({ from: 7 }))
@@ -364,50 +366,3 @@ test('watches, and calls of next(), are bounded', async () => {
   await Promise.all(calls)
   await lab.watch().return()
 })
-
-// ---- Drawn histories ---------------------------------------------------------------------------
-
-test.each(Array.from({ length: 40 }, (_, seed) => seed))(
-  'seed %i: each watch is told the log from its start, or that it is compacted',
-  async (seed) => {
-    const random = createRandom(seed)
-    const lab = openWatchLab({
-      feedRingBytes: 2 ** between(random, 13, 15),
-      feedCells: 2 ** between(random, 3, 6),
-    })
-    lab.applyMarked([[0, 0, String.fromCharCode(COMMAND.open)]], FRAME_KIND.session)
-    const consumers: (Consumer & { readonly from: number })[] = []
-    let sequence = 1
-    let trimmed = 0
-    for (let step = 0; step < 200; step++) {
-      const sizes = Array.from({ length: between(random, 1, 4) }, () => below(random, 200))
-      if (chance(random, 300))
-        lab.apply(...sizes.map((size, i) => `${step}.${i} ${'x'.repeat(size)}`))
-      else if (chance(random, 300)) {
-        const isRepeat = chance(random, 400)
-        const from = isRepeat ? Math.max(1, sequence - 2) : sequence
-        lab.applyMarked(sizes.map((size, i) => [1, from + i, `s${from + i} ${'x'.repeat(size)}`]))
-        sequence = Math.max(sequence, from + sizes.length)
-      }
-      if (chance(random, 100)) {
-        const from = between(random, 1, lab.state.last + 3)
-        consumers.push({ ...consume(lab.watch({ from })), from })
-      }
-      if (chance(random, 20)) lab.trim((trimmed = below(random, lab.state.last + 1)))
-      if (chance(random, 300)) lab.callerWorks()
-      if (chance(random, 300)) lab.answerReads(between(random, 1, 3))
-      if (chance(random, 300)) await turn()
-    }
-    await settle(lab)
-    let told = 0
-    for (const { events, from, ended } of consumers) {
-      const seen = seenFrom(lab, from).slice(0, events.length)
-      expect(events.map(show)).toEqual(seen)
-      told += events.length
-      if (events.length === seenFrom(lab, from).length) continue
-      expect(await ended).toBe('E_COMPACTED')
-      expect(trimmed).toBeGreaterThan(0)
-    }
-    expect(told).toBeGreaterThan(0)
-  },
-)

@@ -149,6 +149,16 @@ test('a caller that takes no cells gets a gap, told as soon as there is room', (
   expect(told()).toEqual(['0 gap 0..0', '2 head 0..2'])
 })
 
+test('what is owed leaves before anything else, also when there is room again meanwhile', () => {
+  const { desk, ask, feed, told, block } = open()
+  block()
+  ask(1, 0, 0)
+  expect(told()).toEqual([]) // the caller makes room, and the desk has not seen it
+  feed('a')
+  desk.takeAsked(1)
+  expect(told()).toEqual(['1 head 0..0', '0 gap 0..0'])
+})
+
 test('a read that finds no room is to be asked for again, and its bytes are free', () => {
   const { desk, ask, feed, told, ordered, answer, block } = open()
   feed('a')

@@ -180,6 +180,10 @@ export function openWatchLab(options: LabOptions = {}) {
 
 export type WatchLab = ReturnType<typeof openWatchLab>
 
+/** What the state machine saw from an index on. */
+export const seenFrom = ({ applied }: WatchLab, from: number): string[] =>
+  applied.filter(({ index }) => index >= from).map(({ index, payload }) => `${index}:${payload}`)
+
 /** Until nothing moves any more. */
 export async function settle(lab: WatchLab): Promise<void> {
   for (let idle = 0; idle < 3;) {
