@@ -1,7 +1,7 @@
 /**
  * `compare --ladder`: from Basic Paxos to the whole engine, one change a rung, so that the table
- * says what each idea buys. Every rung runs at its own best number of entries in flight, but the first,
- * which is one value at a time. Pure: a configuration in, the rungs' configurations out.
+ * says what each idea buys. Every rung runs at its own best number of entries in flight, but the
+ * first, which is one value at a time. Pure: a configuration in, the rungs' configurations out.
  */
 import { rowsOf } from './options.ts'
 import type { BenchConfig, CompareConfig } from './types.ts'
