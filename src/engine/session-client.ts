@@ -16,7 +16,8 @@ import {
 } from '../stages/ingest-stage.ts'
 import { COMMAND, type SessionAnswer, commandBytes, decodeAnswer } from '../stages/session-bytes.ts'
 import { VERDICT } from '../stages/session-table.ts'
-import { type ClientSide, type Proposed, notLeader } from './client.ts'
+import { type ClientSide, notLeader } from './client.ts'
+import type { Proposed } from './proposals.ts'
 import { type Settle, promised } from './settle.ts'
 
 /** What became of a sequence, for ever; `unknown`: not decided, or not known any more. */

@@ -77,7 +77,16 @@ export const autoLayout = (): LayoutName => (availableParallelism() > 1 ? 'split
 
 export const threadsOf = (map: ThreadMap): ThreadName[] => [...new Set(Object.values(map))]
 
-export const STAGE_COUNTERS = ['busyMs', 'batches', 'entries', 'sizeBytes', 'syncs'] as const
+/** Written by the caller's thread: faults that a drill asks for. */
+export const DRILL_COUNTERS = ['slowDisk'] as const
+export const STAGE_COUNTERS = [
+  'busyMs',
+  'batches',
+  'entries',
+  'sizeBytes',
+  'syncs',
+  'syncMs',
+] as const
 export const VIEW_COUNTERS = [
   'role',
   'leader',
@@ -113,10 +122,13 @@ export interface NodeMemory {
   readonly reads: SharedArrayBuffer
   readonly queries: SharedArrayBuffer
   readonly queryBytes: SharedArrayBuffer
+  readonly watches: SharedArrayBuffer
+  readonly watchBytes: SharedArrayBuffer
   readonly lease: SharedArrayBuffer
   readonly inboxes: readonly { readonly peer: number; readonly memory: InboxMemory }[]
   readonly view: SharedArrayBuffer
   readonly applied: SharedArrayBuffer
+  readonly drills: SharedArrayBuffer
   readonly stages: Readonly<Record<StageName, SharedArrayBuffer>>
 }
 
@@ -128,6 +140,8 @@ export interface MemorySizes {
   readonly readbackSizeBytes: number
   readonly replySizeBytes: number
   readonly querySizeBytes: number
+  /** Half of it takes the greatest frame, ranges without effect of all its entries, and replies. */
+  readonly watchSizeBytes: number
 }
 
 const SIZES: MemorySizes = {
@@ -135,6 +149,7 @@ const SIZES: MemorySizes = {
   readbackSizeBytes: 64 * 2 ** 20,
   replySizeBytes: 8 * 2 ** 20,
   querySizeBytes: 4 * 2 ** 20,
+  watchSizeBytes: 32 * 2 ** 20,
 }
 
 export interface MemoryPlan {
@@ -149,7 +164,8 @@ export interface MemoryPlan {
 }
 
 export function createNodeMemory(plan: MemoryPlan): NodeMemory {
-  const { cells, readbackSizeBytes, replySizeBytes, querySizeBytes } = plan.sizes ?? SIZES
+  const sizes = plan.sizes ?? SIZES
+  const { cells } = sizes
   const bells: Partial<Record<ThreadName, SharedArrayBuffer>> = { caller: plan.callerBell }
   for (const thread of threadsOf(plan.threads)) bells[thread] ??= bellMemory()
   const stages = {} as Record<StageName, SharedArrayBuffer>
@@ -162,7 +178,7 @@ export function createNodeMemory(plan: MemoryPlan): NodeMemory {
     halt: flagMemory(),
     bells,
     ingestLog: logRingMemory(plan.ringSizeBytes),
-    readback: logRingMemory(readbackSizeBytes),
+    readback: logRingMemory(sizes.readbackSizeBytes),
     submitted: cellRingMemory(cells),
     admissions: cellRingMemory(cells),
     received: cellRingMemory(cells),
@@ -173,14 +189,17 @@ export function createNodeMemory(plan: MemoryPlan): NodeMemory {
     fanoutOrders: cellRingMemory(cells),
     fanoutEvents: cellRingMemory(cells),
     replies: cellRingMemory(cells),
-    replyBytes: logRingMemory(replySizeBytes),
+    replyBytes: logRingMemory(sizes.replySizeBytes),
     reads: cellRingMemory(cells),
     queries: cellRingMemory(cells),
-    queryBytes: logRingMemory(querySizeBytes),
+    queryBytes: logRingMemory(sizes.querySizeBytes),
+    watches: cellRingMemory(cells),
+    watchBytes: logRingMemory(sizes.watchSizeBytes),
     lease: leaseMemory(),
     inboxes,
     view: counterMemory(VIEW_COUNTERS),
     applied: counterMemory(APPLIED_COUNTERS),
+    drills: counterMemory(DRILL_COUNTERS),
     stages,
   }
 }

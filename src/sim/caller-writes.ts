@@ -4,7 +4,7 @@
  * leads, until they are answered or given up by asking for their outcome.
  */
 import { isReplicaError, type ReplicaError } from '../base/errors.ts'
-import type { Proposed } from '../engine/client.ts'
+import type { Proposed } from '../engine/proposals.ts'
 import type { SequenceOutcome, SessionCall } from '../engine/session-client.ts'
 import { VERDICT } from '../stages/session-table.ts'
 import { encodeCas, encodeDelete, encodePut } from '../state-machines/key-value.ts'

@@ -8,7 +8,7 @@
 import { checkHistory } from '../check/check.ts'
 import type { Operation } from '../check/operation.ts'
 import type { ReplicaError } from '../base/errors.ts'
-import type { Proposed } from '../engine/client.ts'
+import type { Proposed } from '../engine/proposals.ts'
 import type { ReadAnswer } from '../engine/read-client.ts'
 import type { SequenceOutcome } from '../engine/session-client.ts'
 import type { Chronicle, Taken } from './chronicle.ts'

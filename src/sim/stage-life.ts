@@ -7,7 +7,8 @@ import type { Core } from '../core/engine.ts'
 import type { MessageCodec } from '../codec/message-codec.ts'
 import { type ClientSide, type Lane, createClientSide } from '../engine/client.ts'
 import { clientIdBaseOf, isOwnClient } from '../engine/node-spec.ts'
-import { READ_TIMEOUT_MAX_MS, type ReadSide, createReadSide } from '../engine/read-client.ts'
+import { READ_TIMEOUT_MAX_MS } from '../engine/read-client.ts'
+import { type Readers, createReaders } from '../engine/reader.ts'
 import { type SessionCalls, createSessionCalls } from '../engine/session-client.ts'
 import { type NodeMemory, createNodeMemory, threadMapOf } from '../engine/topology.ts'
 import type { Inbox } from '../net/inbox.ts'
@@ -84,7 +85,7 @@ export interface StageLife {
   /** Of plain proposals. */
   readonly plain: Lane
   readonly sessions: SessionCalls
-  readonly reads: ReadSide
+  readonly reads: Readers
   readonly lease: LeaseWords
   readonly check: ApplyCheck
   readonly table: SessionTable
@@ -103,6 +104,7 @@ export function createLifeMemory({ knobs }: Plan, peers: readonly number[]): Nod
       readbackSizeBytes: 2 * ringSizeBytes,
       replySizeBytes: 2 ** 16,
       querySizeBytes: 2 ** 15,
+      watchSizeBytes: 2 ** 14,
     },
   })
 }
@@ -121,7 +123,7 @@ export function createStageLife<M>(wiring: LifeWiring<M>): StageLife {
   const table = createSessionTable(stages.sessions)
   const isLogger = member.role === 'logger'
   const ingest = openIngest(wiring, logRings[0]!)
-  const reads = openReads(wiring)
+  const reads = openReaders(wiring)
   const client = openClient(wiring, ingest, reads)
   return {
     ...{ memory, logRings, ingest, reads, client, lease, check, table },
@@ -196,7 +198,7 @@ function openReceive<M>(
 ): Stage {
   const links = [...inboxes].map(([peer, { cells }], place) => ({
     ...{ peer, cells, log: logRings[place + 1]!, ring: place + 1 },
-    ...{ delay: null, onInvalid, onPayload: () => undefined },
+    ...{ delay: null, checksBodies: true, onInvalid, onPayload: () => undefined },
   }))
   return createReceiveStage(links, outPort(openCellRing(memory.received), null), nowMs)
 }
@@ -250,27 +252,32 @@ function openIngest<M>({ plan, stages, memory, nowMs }: LifeWiring<M>, log: LogR
   )
 }
 
-function openReads<M>({ memory, member, stages, nowMs, later }: LifeWiring<M>): ReadSide {
-  return createReadSide({
+function openReaders<M>({ memory, member, stages, nowMs, later }: LifeWiring<M>): Readers {
+  const missing = (): string | null => (member.role === 'logger' ? 'reads at a logger' : null)
+  const common = { clusterId: CLUSTER, missing, nowMs }
+  const reads = {
     queries: outPort(openCellRing(memory.queries), null),
     queryBytes: openLogRing(memory.queryBytes),
     asked: outPort(openCellRing(memory.reads), null),
     answerBytes: openLogRing(memory.replyBytes),
-    clusterId: CLUSTER,
-    missing: member.role === 'logger' ? 'reads at a logger' : null,
     hasLeases: stages.leaseMs > 0,
-    nowMs,
     later,
-  })
+  }
+  const watches = {
+    asked: outPort(openCellRing(memory.watches), null),
+    bytes: openLogRing(memory.watchBytes),
+    applied: () => 0,
+  }
+  return createReaders({ reads: { ...common, ...reads }, watches: { ...common, ...watches } })
 }
 
-function openClient<M>(wiring: LifeWiring<M>, ingest: Ingest, readSide: ReadSide): ClientSide {
+function openClient<M>(wiring: LifeWiring<M>, ingest: Ingest, readers: Readers): ClientSide {
   const { plan, memory, later, onAnswers } = wiring
-  const watched: ReadSide = {
-    ...readSide,
-    onAnswers(words, base) {
+  const watched: Readers = {
+    ...readers,
+    onCell(words, base) {
       onAnswers(words, base)
-      return readSide.onAnswers(words, base)
+      return readers.onCell(words, base)
     },
   }
   return createClientSide(ingest, {
@@ -278,7 +285,7 @@ function openClient<M>(wiring: LifeWiring<M>, ingest: Ingest, readSide: ReadSide
     replyBytes: openLogRing(memory.replyBytes),
     durability: 'fsync',
     clusterId: CLUSTER,
-    readSide: watched,
+    readers: watched,
     clientIdBase: clientIdBaseOf(wiring),
     payloadSizeBytesMax: plan.knobs.batchBytesMax - 1_024,
     completesOnApply: false,

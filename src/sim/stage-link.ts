@@ -47,8 +47,8 @@ const WAITING_MAX_BYTES = 4_096
 const NOTHING = new Uint8Array(0)
 
 export interface StageLink extends PeerLink {
-  /** The core has ordered this; it leaves by `send`, or is dropped by `reset`. */
-  order(message: unknown, frames: readonly Frame[]): void
+  /** The core has ordered this, or that instead; it leaves by `send`, or is dropped by `reset`. */
+  order(message: unknown, frames: readonly Frame[], otherwise: unknown): void
   /** Sends what waited. @returns messages that left */
   poll(): number
   /** The session of this pair began or ended, as this node learns it. */
@@ -61,6 +61,7 @@ export interface StageLink extends PeerLink {
 
 interface Ordered {
   readonly message: unknown
+  readonly otherwise: unknown
   readonly frames: readonly Frame[]
 }
 interface Waiting {
@@ -101,8 +102,11 @@ export function createStageLink<M>(
   const takeOrder = (words: Float64Array, base: number): readonly Frame[] => {
     for (let next = peekAt(ordered); next !== undefined; next = peekAt(ordered)) {
       dropFirst(ordered, 1)
-      wire.codec.encode(next.message as M, scratch, 0)
-      if (isCell(words, base, scratch)) return next.frames
+      for (const message of [next.message, next.otherwise]) {
+        if (message === null) continue
+        wire.codec.encode(message as M, scratch, 0)
+        if (isCell(words, base, scratch)) return next.frames
+      }
     }
     demand(false, 'I13', 'a message leaves that the core did not order, or not now')
     return []
@@ -156,7 +160,7 @@ export function createStageLink<M>(
     if (!isFree || !take(packet)) pushTo(arrived, packet)
   }
   return {
-    order: (message, frames) => pushTo(ordered, { message, frames }),
+    order: (message, frames, otherwise) => pushTo(ordered, { message, frames, otherwise }),
     send(words, base, payload, ticket) {
       const sizeBytes = WIRE_HEADER_SIZE_BYTES + (payload?.length ?? 0)
       if (waitingBytes > 0 && waitingBytes + sizeBytes > WAITING_MAX_BYTES) return false

@@ -12,10 +12,10 @@ import { INPUT_CODES } from './core-driver.ts'
 import { cover } from './coverage.ts'
 import { describeInput, describeMessage } from './describe.ts'
 import { enterFrame, framesOf } from './frame-book.ts'
-import type { Frame } from './frames.ts'
 import { demand } from './invariants.ts'
 import type { Stored } from './log.ts'
 import { checkLeases, noteReads } from './lease-watch.ts'
+import type { StageLink } from './stage-link.ts'
 import type { StageWorld } from './stage-world.ts'
 import { mix, note } from './trace.ts'
 import type { SimNode, World } from './world.ts'
@@ -24,7 +24,7 @@ const BATCH_ENTRIES = 100
 
 export interface CoreWatch {
   /** The links of this life, by node id. */
-  readonly links: ReadonlyMap<number, { order(message: unknown, frames: readonly Frame[]): void }>
+  readonly links: ReadonlyMap<number, Pick<StageLink, 'order'>>
   readonly logRings: () => readonly LogRing[]
 }
 
@@ -78,8 +78,10 @@ export function watchCore<M>(
         demand(to !== node, 'I13', 'nobody sends to itself')
         const frames = framesOf(book, effect.frames)
         judge.sent(node.place, to.place, effect.message, frames)
-        return links.get(effect.to)?.order(effect.message, frames)
+        return links.get(effect.to)?.order(effect.message, frames, null)
       }
+      case 'send-by-lease':
+        return links.get(effect.to)?.order(effect.message, [], effect.otherwise)
       case 'read':
         demand(effect.from <= effect.through, 'I21', 'a read has a range')
         return cover(coverage, 'read-from-disk')

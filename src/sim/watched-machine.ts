@@ -34,6 +34,18 @@ export function createWatchedMachine({ chronicle, hashes }: MachineWatch): State
     get size() {
       return batch.size - OPERATION_SIZE_BYTES
     },
+    get words() {
+      return unread()
+    },
+    get body() {
+      return unread()
+    },
+    get end() {
+      return unread()
+    },
+    get lead() {
+      return unread()
+    },
     next: () => batch.next(),
     payload: (i) => batch.payload(i).subarray(OPERATION_SIZE_BYTES),
     reply(i, bytes) {
@@ -66,6 +78,11 @@ export function createWatchedMachine({ chronicle, hashes }: MachineWatch): State
     restore: (source) => inner.restore(source),
     hash: () => inner.hash(),
   }
+}
+
+/** The number before each command would be in the way of a loop of one's own. */
+const unread = (): never => {
+  throw new Error('the watched machine walks by payload alone')
 }
 
 const numberOf = (bytes: Uint8Array): number =>

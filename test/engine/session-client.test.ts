@@ -40,7 +40,7 @@ function open() {
     ...{ replies, replyBytes, durability: 'os', clientIdBase: 100, completesOnApply: false },
     later: queueMicrotask,
     payloadSizeBytesMax: 1_000,
-    ...{ clusterId: 'c', readSide: null },
+    ...{ clusterId: 'c', readers: null },
   })
   const sessions = createSessionSide(ingest, client, 'xpaxos')
   const [tell, answerPort] = [port(events), port(replies)]

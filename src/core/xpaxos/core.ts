@@ -43,6 +43,8 @@ import {
   forgetHeard,
   onConfirm,
   onConfirmed,
+  onLeaseIndex,
+  onLeaseIndexReply,
   onReadAsked,
   onReadIndex,
   onReadIndexReply,
@@ -188,6 +190,10 @@ function onMessage(
       return onReadIndex(state, from, message)
     case 'read-index-reply':
       return onReadIndexReply(state, message, effects)
+    case 'lease-index':
+      return onLeaseIndex(state, from, message, effects)
+    case 'lease-index-reply':
+      return onLeaseIndexReply(state, message, effects)
     default:
       return unreachable(message)
   }
