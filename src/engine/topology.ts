@@ -126,7 +126,7 @@ const CELLS = 4_096
 const READBACK_SIZE_BYTES = 64 * 2 ** 20
 const REPLY_SIZE_BYTES = 8 * 2 ** 20
 const QUERY_SIZE_BYTES = 4 * 2 ** 20
-/** Half of it takes a frame of 8 MiB, ranges without effect of all its entries, and 4 MiB replies. */
+/** Half of it takes a frame of 8 MiB, 4 MiB of replies, and a void range for every other entry. */
 const WATCH_SIZE_BYTES = 32 * 2 ** 20
 
 export interface MemoryPlan {

@@ -1,4 +1,4 @@
-/** Reads of those who watch, at the decide stage: past the core, with their bytes held meanwhile. */
+/** Reads of those who watch, at the decide stage: past the core, their bytes held meanwhile. */
 import { expect, test } from 'vitest'
 import type { Core, Input } from '../../src/core/engine.ts'
 import { occupancyBytes } from '../../src/ring/log-ring.ts'

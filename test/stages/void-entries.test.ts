@@ -1,4 +1,4 @@
-/** Which entries had no effect: ranges, what lies in a stretch of the log, and what is forgotten. */
+/** Which entries had no effect: ranges, those within a stretch, and what is forgotten. */
 import { expect, test } from 'vitest'
 import {
   type VoidEntries,
@@ -39,7 +39,7 @@ test('neighbours are one range, and a stretch is told the ranges that reach into
   expect(told(createVoidEntries(), 1, 99)).toEqual([])
 })
 
-test('beyond the bound the oldest are forgotten, and nothing is claimed about what lies there', () => {
+test('beyond the bound the oldest are forgotten, and nothing is claimed of them', () => {
   const voids = createVoidEntries(1, 8)
   for (let i = 1; i <= 8; i++) noteVoid(voids, 10 * i)
   expect(voids.from).toBe(1)

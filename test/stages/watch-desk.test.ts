@@ -1,4 +1,4 @@
-/** The desk of watches alone: what it feeds, what it asks of the log, and what it never waits for. */
+/** The desk of watches alone: what it feeds, what it asks of the log, and whom it waits for. */
 import { expect, test } from 'vitest'
 import { release } from '../../src/ring/log-ring.ts'
 import * as cell from '../../src/stages/cells.ts'
@@ -73,7 +73,7 @@ function open(options: { ringBytes?: number; cells?: number; rangesMax?: number 
   return { desk, ask, feed, answer, nothing, told, cellsTold, ordered, block, bytes, give }
 }
 
-test('nothing is fed before somebody asks, all of it behind the head, nothing when it is over', () => {
+test('nothing is fed before somebody asks, all behind the head, nothing afterwards', () => {
   const { desk, ask, feed, told, give } = open()
   feed('a')
   expect(told()).toEqual([])
