@@ -37,6 +37,7 @@ import { READ_TIMEOUT_MAX_MS } from './read-client.ts'
 import { openStateMachine } from './state-machine-of.ts'
 import {
   APPLIED_COUNTERS,
+  DRILL_COUNTERS,
   type NodeMemory,
   STAGE_COUNTERS,
   type StageName,
@@ -123,7 +124,7 @@ async function assembleInto(options: AssembleOptions, opened: Opened): Promise<A
   let recovery = options.recovery
   let check: { readonly check: ApplyCheck; readonly machine: StateMachine } | null = null
   if (has('wal')) {
-    const log = openNodeWal(spec)
+    const log = openNodeWal(spec, openCounters(DRILL_COUNTERS, memory.drills))
     recovery = log.recovery
     stages.push(timed(parts, 'wal', walStage(parts, log.wal)))
   }
@@ -203,10 +204,12 @@ function walStage(parts: Parts, wal: Wal): Stage {
     orders: openCellRing(memory.walOrders),
     toDecide: outPort(openCellRing(memory.walEvents), bellOf('decide')),
     nowMs,
-    onGroup: (batches, sizeBytes) => {
+    onGroup: (batches, sizeBytes, tookMs) => {
       add(block, 'batches', batches)
       add(block, 'sizeBytes', sizeBytes)
-      if (spec.durability === 'fsync') add(block, 'syncs', 1)
+      if (spec.durability !== 'fsync') return
+      add(block, 'syncs', 1)
+      add(block, 'syncMs', tookMs)
     },
   })
 }
@@ -223,6 +226,7 @@ function receiveStage(parts: Parts, inboxes: ReadonlyMap<number, Inbox>): Stage 
       log: logRings[place + 1]!,
       ring: place + 1,
       delay: delay.isNone ? null : delay,
+      checksBodies: spec.transport.kind === 'tcp',
       onInvalid: () => onEvent('frame-invalid', peer),
       onPayload: (sizeBytes: number) => {
         add(block, 'batches', 1)

@@ -4,9 +4,9 @@
  */
 import { ReplicaError } from '../base/errors.ts'
 import type { StateMachine } from '../base/state-machine.ts'
-import { bellStatisticsOf, openBell } from '../ring/bell.ts'
+import { type BellStatistics, bellStatisticsOf, openBell } from '../ring/bell.ts'
 import { openCellRing, statisticsOf as cellStatisticsOf } from '../ring/cell-ring.ts'
-import { countersOf, openCounters } from '../ring/counters.ts'
+import { countersOf, openCounters, set } from '../ring/counters.ts'
 import { isLeaseValid, leaseLifeOf, openLease } from '../ring/lease.ts'
 import { openLogRing, statisticsOf as logStatisticsOf } from '../ring/log-ring.ts'
 import type { RingStatistics } from '../ring/log-ring.ts'
@@ -14,7 +14,8 @@ import { type Ingest, createIngest } from '../stages/ingest-stage.ts'
 import { outPort } from '../stages/port.ts'
 import type { ApplyReport, PeerInbox } from './assemble.ts'
 import { type CallerLoop, startCallerLoop } from './caller-loop.ts'
-import { type Proposed, type Writer, createClientSide } from './client.ts'
+import { type Writer, createClientSide } from './client.ts'
+import type { Proposed } from './proposals.ts'
 import { type NodeOptions, specOf } from './config.ts'
 import { startHost } from './host.ts'
 import { type NodeSpec, type PeerAddress, clientIdBaseOf, peerIdsOf } from './node-spec.ts'
@@ -29,6 +30,7 @@ import { processMs, wallMs } from './process-clock.ts'
 import { type Reader, type Readers, createReaders } from './reader.ts'
 import {
   APPLIED_COUNTERS,
+  DRILL_COUNTERS,
   type NodeMemory,
   STAGE_COUNTERS,
   STAGE_NAMES,
@@ -65,13 +67,15 @@ export interface StageStatistics {
   readonly entries: number
   readonly sizeBytes: number
   readonly syncs: number
+  /** Of all syncs together, their writes included. */
+  readonly syncMs: number
 }
 
 export interface NodeStatistics {
   readonly stages: Readonly<Record<StageName, StageStatistics>>
   readonly rings: Readonly<Record<string, RingStatistics>>
-  /** By thread. */
-  readonly parks: Readonly<Record<string, number>>
+  /** By thread: how often it went to sleep, and how many sleeps somebody ended. */
+  readonly threads: Readonly<Record<string, BellStatistics>>
 }
 
 export interface ReplicaNode extends Reader {
@@ -118,6 +122,8 @@ export interface ReplicaNode extends Reader {
   close(): Promise<ApplyReport | null>
   /** Ends the node where it stands, as a crash would. For tests and drills. */
   kill(): Promise<void>
+  /** From now on its disk takes so many times as long; 1: as long as it does. For drills. */
+  slowDisk(factor: number): void
   /** The client stage itself: for generators that fill entries in place. */
   readonly ingest: Ingest
 }
@@ -185,6 +191,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     clientIdBase: clientIdBaseOf(spec),
     payloadSizeBytesMax: tuning.batchBytesMax - 1_024,
     completesOnApply: spec.engine === 'basic-paxos',
+    later: queueMicrotask,
   })
   const sessions = createSessionSide(ingest, client, spec.engine)
   const onFailure = (error: ReplicaError): void => {
@@ -248,6 +255,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     statistics: () => statisticsOf(memory),
     close: () => (ended ??= end(() => host.close())),
     kill: async () => void (await (ended ??= end(() => host.kill().then(() => null)))),
+    slowDisk: slowDiskOf(memory),
     ingest,
   }
 }
@@ -269,6 +277,7 @@ function openReaders({ spec, memory, threads }: OpenParts, operator: Operator): 
     asked: outPort(openCellRing(memory.reads), bellOf('decide')),
     answerBytes: openLogRing(memory.replyBytes),
     hasLeases: tuning.leaseMs > 0,
+    later: queueMicrotask,
   }
   const watches = {
     asked: outPort(openCellRing(memory.watches), bellOf('apply')),
@@ -330,6 +339,11 @@ function checkPeer(spec: NodeSpec, { id, port }: PeerAddress): void {
   throw new ReplicaError('E_CONFIG_INVALID', problems.join('; '), { problems })
 }
 
+export function slowDiskOf(memory: NodeMemory): (factor: number) => void {
+  const drills = openCounters(DRILL_COUNTERS, memory.drills)
+  return (factor) => set(drills, 'slowDisk', factor)
+}
+
 const closedError = (): ReplicaError =>
   new ReplicaError('E_CLOSED', 'the node is closed', { what: 'node' })
 
@@ -362,9 +376,9 @@ function statisticsOf(memory: NodeMemory): NodeStatistics {
   for (const { peer, memory: inbox } of memory.inboxes) {
     rings[`inbox-${peer}`] = logStatisticsOf(openLogRing(inbox.log))
   }
-  const parks: Record<string, number> = {}
+  const threads: Record<string, BellStatistics> = {}
   for (const [thread, sab] of Object.entries(memory.bells)) {
-    parks[thread] = bellStatisticsOf(openBell(sab)).parks
+    threads[thread] = bellStatisticsOf(openBell(sab))
   }
-  return { stages, rings, parks }
+  return { stages, rings, threads }
 }

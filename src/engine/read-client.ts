@@ -15,6 +15,7 @@ import * as cell from '../stages/cells.ts'
 import { type OutPort, claim, flush } from '../stages/port.ts'
 import * as reads from '../stages/read-cells.ts'
 import type { HeldReads, ReadScope } from './held-reads.ts'
+import { type Settle, promised } from './settle.ts'
 import { type SessionToken, checkToken, tokenOf } from './token.ts'
 
 export type Consistency = 'linearizable' | 'lease' | 'session' | 'stale'
@@ -43,6 +44,13 @@ export interface ReadSide {
     options: Pick<ReadOptions, 'signal' | 'timeoutMs'> | undefined,
     scope: ReadScope,
   ): Promise<{ token: SessionToken }>
+  /** Both without a promise; null asks nothing and waits alone. @throws ReplicaError at once */
+  ask(
+    question: Uint8Array | null,
+    options: ReadOptions,
+    scope: ReadScope,
+    settle: Settle<ReadAnswer>,
+  ): void
   /** Handles an ANSWERS cell; false: it is none. */
   onAnswers(words: Float64Array, base: number): boolean
   doWork(): number
@@ -61,8 +69,7 @@ interface Open {
   readonly question: Uint8Array | null
   readonly options: ReadOptions
   readonly deadline: number
-  readonly resolve: (answer: ReadAnswer) => void
-  readonly reject: (error: ReplicaError) => void
+  readonly settle: Settle<ReadAnswer>
   isEnded: boolean
 }
 
@@ -86,6 +93,8 @@ export interface ReadWiring {
   /** Where an answer waits for the watches of its reader. */
   readonly held: HeldReads
   readonly nowMs: () => number
+  /** Calls back when this turn of the caller is over: what it asked shares a batch. */
+  readonly later: (call: () => void) => void
 }
 
 export function createReadSide(wiring: ReadWiring): ReadSide {
@@ -108,7 +117,7 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
   }
   const abortOf = new WeakMap<Open, () => void>()
   const reject = (open: Open, error: ReplicaError): void => {
-    if (end(open)) open.reject(error)
+    if (end(open)) open.settle.reject(error)
   }
   const enter = (open: Open): void => {
     const { mode, value } = placeOf(open.options)
@@ -128,7 +137,7 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
   const sendSoon = (): void => {
     if (isSending) return
     isSending = true
-    queueMicrotask(() => {
+    wiring.later(() => {
       isSending = false
       sendAll()
     })
@@ -189,7 +198,7 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
         const open = batch?.reads[place]
         if (open === undefined) return
         if (itemCode !== 0) reject(open, errorOf(reads.failureOfCode(itemCode)!, bytes))
-        else if (end(open)) open.resolve({ result: bytes ?? NOTHING, token })
+        else if (end(open)) open.settle.resolve({ result: bytes ?? NOTHING, token })
       },
     )
     if (words[base + cell.AT_SIZE]! > 0) release(answerBytes, words[base + 6]!)
@@ -219,28 +228,32 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
     abortOf.set(open, onAbort)
     signal.addEventListener('abort', onAbort, { once: true })
   }
-  const start = (
-    question: Uint8Array | null,
-    options: ReadOptions,
+  /** An answer waits for the watches of its reader, if there are any. */
+  const behindWatches = (
+    { signal, timeoutMs = TIMEOUT_MS }: ReadOptions,
+    deadline: number,
     scope: ReadScope,
-  ): Promise<ReadAnswer> =>
-    new Promise((resolveWith, reject) => {
-      if (failure !== null) throw failure
-      check(question, options, wiring)
-      if (openCount >= OPEN_MAX) throw errorOf('overloaded', null)
-      const { signal, timeoutMs = TIMEOUT_MS } = options
-      const deadline = nowMs() + timeoutMs
-      const resolve = (answer: ReadAnswer): void => {
-        if (scope.watchCount === 0) return resolveWith(answer)
-        const { index } = answer.token
-        const leave = (): void => resolveWith(answer)
-        wiring.held.enter({ scope, index, deadline, timeoutMs, signal, resolve: leave, reject })
-      }
-      const open = { question, options, deadline, resolve, reject, isEnded: false }
-      openCount += 1
-      listen(open)
-      enter(open)
-    })
+    { resolve, reject }: Settle<ReadAnswer>,
+  ): Settle<ReadAnswer> => ({
+    resolve(answer) {
+      if (scope.watchCount === 0) return resolve(answer)
+      const { index } = answer.token
+      const leave = (): void => resolve(answer)
+      wiring.held.enter({ scope, index, deadline, timeoutMs, signal, resolve: leave, reject })
+    },
+    reject,
+  })
+  const ask: ReadSide['ask'] = (question, options, scope, settle) => {
+    if (failure !== null) throw failure
+    check(question, options, wiring)
+    if (openCount >= OPEN_MAX) throw errorOf('overloaded', null)
+    const deadline = nowMs() + (options.timeoutMs ?? TIMEOUT_MS)
+    const behind = behindWatches(options, deadline, scope, settle)
+    const open = { question, options, deadline, settle: behind, isEnded: false }
+    openCount += 1
+    listen(open)
+    enter(open)
+  }
   const sweep = (): void => {
     const now = nowMs()
     if (openCount === 0 || now < sweepAt) return
@@ -258,9 +271,11 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
     }
   }
   return {
-    read: (query, options = {}, scope) => start(query, options, scope),
+    ask,
+    read: (query, options = {}, scope) => promised((settle) => ask(query, options, scope, settle)),
     async sync(options = {}, scope) {
-      const { token } = await start(null, { ...options, consistency: 'linearizable' }, scope)
+      const strict = { ...options, consistency: 'linearizable' } as const
+      const { token } = await promised<ReadAnswer>((settle) => ask(null, strict, scope, settle))
       return { token }
     },
     onAnswers,

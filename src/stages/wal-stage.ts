@@ -43,7 +43,8 @@ export interface WalStageWiring {
   readonly orders: CellRing
   readonly toDecide: OutPort
   readonly nowMs: () => number
-  readonly onGroup: (batches: number, sizeBytes: number) => void
+  /** A group is on the disk: `tookMs` for its write and its sync. */
+  readonly onGroup: (batches: number, sizeBytes: number, tookMs: number) => void
 }
 
 export function createWalStage(wiring: WalStageWiring): Stage {
@@ -77,8 +78,9 @@ export function createWalStage(wiring: WalStageWiring): Stage {
   }
   const commit = (): void => {
     if (groupBatches === 0) return
+    const since = nowMs()
     const lsn = flushWal(wal)
-    wiring.onGroup(groupBatches, groupSizeBytes)
+    wiring.onGroup(groupBatches, groupSizeBytes, nowMs() - since)
     groupSizeBytes = 0
     groupBatches = 0
     const base = claim(toDecide)

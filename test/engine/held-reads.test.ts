@@ -38,7 +38,7 @@ test('a reader without watches waits for nothing', () => {
   expect(notes).toEqual(['read'])
 })
 
-test('a read comes behind the events that it has seen, and what is done with them', async () => {
+test('a read comes behind every event it has seen, and behind what is done with it', async () => {
   const lab = openWatchLab()
   const notes: string[] = []
   follow(lab, notes, 1)

@@ -83,7 +83,7 @@ function sockets(each: (id: number) => Partial<NodeOptions> = () => ({})) {
 
 // ---- T25, T26 ----------------------------------------------------------------------------------
 
-test('T25: other layouts, sizes, seeds, and a replay: one state, told alike', async () => {
+test('T25: other layouts, sizes, seeds, and a replay: the same state, told the same', async () => {
   const layouts = ['inline', 'joined', 'split'] as const
   const openOne = sockets((id) => ({
     layout: layouts[id - 1]!,
@@ -120,7 +120,7 @@ test('T25: other layouts, sizes, seeds, and a replay: one state, told alike', as
   expect(new Set(verdict.hashes).size).toBe(1)
 })
 
-test('T26: the index that took a lock fences it, and a retry does not renew it', async () => {
+test('T26: the index that took a lock fences it: it grows, a retry does not renew it', async () => {
   const cluster = await open()
   /** What a lock is for: it takes nothing from who has lost it. */
   const resource = { fence: 0, writes: [] as string[] }
@@ -216,7 +216,7 @@ test('T36: while members and leadership move, what is there is never read as abs
   expect(answers).toBeGreaterThan(0)
 })
 
-test('T37: a client sees its own writes at whatever node, while leaders die', async () => {
+test('T37: a client sees its own writes at any node it goes to, while leaders die', async () => {
   const cluster = await open({ nodes: 5 })
   const dead = new Set<ReplicaNode>()
   const client = async (name: string, rounds: number): Promise<void> => {

@@ -298,10 +298,8 @@ test('by lease a leader reads while its followers are gone, and only for so long
   const value = await read().then(({ result }) => valueOf(result), codeOf)
   if (leader.status().leased) expect(value).toBe('v') // else a busy machine took too long
   await until('the lease is over', () => !leader.status().leased)
-  // Grants that were on their way may still count: then it is over a little later.
-  for (let error: unknown = 'it did not fail'; error === 'it did not fail';) {
-    error = await failing(read())
-    if (error === 'it did not fail') continue
-    expect(['E_READ_TIMEOUT', 'E_READ_REFUSED']).toContain(codeOf(error))
-  }
+  // A round that was answered before the kills may be worked off late, and lease once more.
+  let code = ''
+  while (!code.startsWith('E_')) code = codeOf(await failing(read()))
+  expect(['E_READ_TIMEOUT', 'E_READ_REFUSED']).toContain(code)
 })

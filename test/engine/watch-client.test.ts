@@ -140,7 +140,7 @@ test('watches that stand at the same place share what is read for one of them', 
   expect(lab.state.reads).toBe(3) // of three frames each
 })
 
-test('a consumer that does not come is left behind, and later served from the log', async () => {
+test('a consumer that stays away is left behind, and served from the log later', async () => {
   const lab = openWatchLab({ feedRingBytes: 2 ** 23 })
   const slow = lab.watch({ from: 1 })
   const fast = consume(lab.watch({ from: 1 }))
@@ -236,7 +236,7 @@ test('what slow consumers hold of the log is bounded: beyond that they read it a
 
 // ---- Compacted, future, refused ----------------------------------------------------------------
 
-test('below what is retained a watch is told E_COMPACTED and what there is', async () => {
+test('below what is retained a watch ends with E_COMPACTED and the first index', async () => {
   const lab = openWatchLab()
   for (let i = 0; i < 10; i++) lab.apply(`a${i}`, `b${i}`)
   lab.trim(7) // frames are trimmed whole: index 7 is in the frame that begins there

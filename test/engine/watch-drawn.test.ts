@@ -1,4 +1,4 @@
-/** Watches over a real apply stage, in drawn histories: each is told the log, or E_COMPACTED. */
+/** Watches over a real apply stage, in drawn histories: each is told the log, or compacted. */
 import { expect, test } from 'vitest'
 import { FRAME_KIND } from '../../src/codec/frame.ts'
 import { COMMAND } from '../../src/stages/session-bytes.ts'

@@ -164,7 +164,7 @@ async function trimmed(node: ReplicaNode): Promise<number> {
   }
 }
 
-test('T24: below the trim a watch is told E_COMPACTED and what there is', async () => {
+test('T24: below the trim a watch is told E_COMPACTED and what there is, and gets it', async () => {
   const cluster = await open({ stateMachine: 'hash', tuning: { retainBytes: 2 ** 22 } })
   const leader = await cluster.leader()
   const first = await trimmed(leader)

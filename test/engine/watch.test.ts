@@ -1,7 +1,6 @@
 /**
  * Watches of real clusters: every node tells the same, events come before the reads that have seen
- * them, a slow consumer costs nobody anything, and every refusal. For deaths see
- * watch-faults.test.ts.
+ * them, a slow consumer costs nobody anything, and every refusal. Deaths: watch-faults.test.ts.
  */
 import { expect, test } from 'vitest'
 import {
@@ -186,7 +185,7 @@ test('a logger, and Basic Paxos, have nothing to watch', async () => {
   expect(() => basic.nodes[0]!.watch()).toThrow('E_NOT_AVAILABLE')
 })
 
-test('a follower that becomes a Logger ends its watches, and comes to read again', async () => {
+test('a follower that becomes a Logger ends its watches, and refuses reads for so long', async () => {
   const cluster = await open()
   const leader = await cluster.leader()
   const other = cluster.nodes.find((node) => node !== leader)!

@@ -1,4 +1,4 @@
-/** Which entries had no effect: ranges, those within a stretch, and what is forgotten. */
+/** Which entries had no effect: ranges, what lies in a stretch, and what is forgotten. */
 import { expect, test } from 'vitest'
 import {
   type VoidEntries,
