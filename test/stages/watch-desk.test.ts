@@ -135,7 +135,7 @@ test('without room the frames are not fed, the gap is told, and the next head go
   expect(told()).toEqual(['2 head 0..4', '0 frames 5..5'])
 })
 
-test('an order too large for a small ring is a gap; what is read back comes in small pieces', () => {
+test('an order too large for a small ring is a gap; reads back are as small as it is', () => {
   const { ask, feed, told, ordered, answer } = open({ ringBytes: 2 ** 12 })
   ask(1, 0, 0)
   feed('a'.repeat(2_000))
