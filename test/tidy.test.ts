@@ -96,8 +96,10 @@ const LAYERS: Readonly<Record<string, Layer>> = {
 /**
  * What the simulator runs of the engine (docs/decisions/0004): pure, and none of it makes a node.
  */
-const SIM_OF_ENGINE =
-  /^src\/engine\/(topology|client|proposals|session-client|read-client|reader|operator|settle|token|node-spec)\.ts$/
+const SIM_OF_ENGINE = new RegExp(
+  '^src/engine/(topology|client|proposals|session-client|read-client|reader|operator|settle|' +
+    'token|node-spec)[.]ts$',
+)
 
 /** Names that give the core a clock, chance, I/O, threads or a later turn of the event loop. */
 const CORE_FORBIDDEN = new Set(

@@ -277,7 +277,7 @@ function checkTogether(tuning: Tuning, problems: string[]): void {
   if (electionTimeoutMs < 3 * heartbeatMs) problems.push('electionTimeoutMs: want 3 * heartbeatMs')
   if (leaseMs > 0 && leaseMs < 3 * heartbeatMs) problems.push('leaseMs: want 0 or 3 * heartbeatMs')
   if (!Number.isInteger(Math.log2(ringSizeBytes))) problems.push('ringSizeBytes: a power of two')
-  // A ring lets go of bytes when it is three quarters full (holds.ts). A message, and the gap before
+  // A ring lets go of bytes at three quarters full (holds.ts). A message, and the gap before
   // the ring's end that it may need, must fit into the rest, or nothing moves any more.
   if (8 * batchBytesMax > ringSizeBytes) problems.push('batchBytesMax: at most ringSizeBytes / 8')
   if (2 * batchBytesMax > walSegmentSizeBytes) {

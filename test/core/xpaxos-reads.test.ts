@@ -367,7 +367,7 @@ test('a leader that nobody follows gives no stale reads, and none through its fo
   expect(readOf(cluster, ask(cluster, at(cluster, 1), 'stale', T)).refused).toBe('too-stale')
 })
 
-test('once its clock has jumped a node gives stale reads only of what it hears from then on', () => {
+test('after a jump of its clock a node gives stale reads only of what it hears then', () => {
   const cluster = lab([...voters(3), 'learner'])
   runFor(cluster, T / 2)
   for (const node of cluster.nodes) {

@@ -87,7 +87,7 @@ function readStale(state: State, id: number, boundMs: number, effects: Effects):
   effects.push({ kind: 'read-ready', id, index: heard.chosen, lease: false })
 }
 
-/** A quorum has answered since the clock of this leader jumped: before, it cannot tell how long ago. */
+/** A quorum answered since this leader's clock jumped; before, how long ago is not known. */
 function isFollowedSince(state: State): boolean {
   const { jumpedAt } = state.readState
   if (jumpedAt < 0) return true
