@@ -26,6 +26,7 @@ import {
   type PublicBenchConfig,
   type PublicCompareConfig,
   type RoleName,
+  type SlowDisk,
   type SourceOf,
   STATE_MACHINES,
 } from './types.ts'
@@ -182,6 +183,7 @@ const LOAD_KEYS = [
   'stateMachine',
   'killLeaderAfter',
   'killNode',
+  'slowDisk',
   'seed',
   'keep',
   'allowTmpfs',
@@ -292,6 +294,8 @@ function parseValue(option: Option, source: unknown): unknown {
       return source === 'best' ? source : numberOf(option, source)
     case 'kill':
       return killOf(source)
+    case 'slow':
+      return slowOf(source)
     case 'weights':
       return weightsOf(source)
     case 'nodes':
@@ -333,6 +337,19 @@ function killOf(source: unknown): KillNode | undefined {
 function splitKill(text: string): Values {
   const [, node, atS] = /^n?(\d+)@(\d+(?:\.\d+)?)$/.exec(text) ?? []
   return node === undefined ? {} : { node: Number(node), atS: Number(atS) }
+}
+
+function slowOf(source: unknown): SlowDisk | undefined {
+  const { node, factor } =
+    typeof source === 'string' ? splitSlow(source) : ((source ?? {}) as Values)
+  const isNode = typeof node === 'number' && Number.isInteger(node) && node >= 1 && node <= 9
+  const isFactor = typeof factor === 'number' && factor >= 1 && factor <= 10_000
+  return isNode && isFactor ? { node, factor } : undefined
+}
+
+function splitSlow(text: string): Values {
+  const [, node, factor] = /^n?(\d+):(\d+(?:\.\d+)?)$/.exec(text) ?? []
+  return node === undefined ? {} : { node: Number(node), factor: Number(factor) }
 }
 
 function outcomeOf<Config>(

@@ -20,6 +20,12 @@ export type Layout = (typeof LAYOUTS)[number]
 export type StateMachineName = (typeof STATE_MACHINES)[number]
 
 /** Stop node `node` (1-based) `atS` seconds after the start of a trial, warm-up included. */
+/** The disk of a node takes so many times as long. */
+export interface SlowDisk {
+  readonly node: number
+  readonly factor: number
+}
+
 export interface KillNode {
   readonly node: number
   readonly atS: number
@@ -72,6 +78,7 @@ export interface LoadConfig {
   /** Seconds after the start of a trial, warm-up included. */
   readonly killLeaderAfter: number | null
   readonly killNode: KillNode | null
+  readonly slowDisk: SlowDisk | null
   readonly seed: number
   readonly keep: boolean
   readonly allowTmpfs: boolean

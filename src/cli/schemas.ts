@@ -44,6 +44,7 @@ const load = {
   stateMachine: z.enum(STATE_MACHINES),
   killLeaderAfter: amount.nullable(),
   killNode: z.strictObject({ node: positive, atS: amount }).readonly().nullable(),
+  slowDisk: z.strictObject({ node: positive, factor: amount }).readonly().nullable(),
   seed: count,
   keep: z.boolean(),
   allowTmpfs: z.boolean(),

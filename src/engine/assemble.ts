@@ -36,6 +36,7 @@ import { READ_TIMEOUT_MAX_MS } from './read-client.ts'
 import { openStateMachine } from './state-machine-of.ts'
 import {
   APPLIED_COUNTERS,
+  DRILL_COUNTERS,
   type NodeMemory,
   STAGE_COUNTERS,
   type StageName,
@@ -122,7 +123,7 @@ async function assembleInto(options: AssembleOptions, opened: Opened): Promise<A
   let recovery = options.recovery
   let check: { readonly check: ApplyCheck; readonly machine: StateMachine } | null = null
   if (has('wal')) {
-    const log = openNodeWal(spec)
+    const log = openNodeWal(spec, openCounters(DRILL_COUNTERS, memory.drills))
     recovery = log.recovery
     stages.push(timed(parts, 'wal', walStage(parts, log.wal)))
   }

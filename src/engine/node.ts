@@ -6,7 +6,7 @@ import { ReplicaError } from '../base/errors.ts'
 import type { StateMachine } from '../base/state-machine.ts'
 import { bellStatisticsOf, openBell } from '../ring/bell.ts'
 import { openCellRing, statisticsOf as cellStatisticsOf } from '../ring/cell-ring.ts'
-import { countersOf, openCounters } from '../ring/counters.ts'
+import { countersOf, openCounters, set } from '../ring/counters.ts'
 import { isLeaseValid, leaseLifeOf, openLease } from '../ring/lease.ts'
 import { openLogRing, statisticsOf as logStatisticsOf } from '../ring/log-ring.ts'
 import type { RingStatistics } from '../ring/log-ring.ts'
@@ -14,7 +14,8 @@ import { type Ingest, createIngest } from '../stages/ingest-stage.ts'
 import { outPort } from '../stages/port.ts'
 import type { ApplyReport, PeerInbox } from './assemble.ts'
 import { type CallerLoop, startCallerLoop } from './caller-loop.ts'
-import { type Proposed, type Writer, createClientSide } from './client.ts'
+import { type Writer, createClientSide } from './client.ts'
+import type { Proposed } from './proposals.ts'
 import { type NodeOptions, specOf } from './config.ts'
 import { startHost } from './host.ts'
 import { type NodeSpec, type PeerAddress, clientIdBaseOf, peerIdsOf } from './node-spec.ts'
@@ -30,6 +31,7 @@ import { type ReadAnswer, type ReadOptions, type ReadSide, createReadSide } from
 import type { SessionToken } from './token.ts'
 import {
   APPLIED_COUNTERS,
+  DRILL_COUNTERS,
   type NodeMemory,
   STAGE_COUNTERS,
   STAGE_NAMES,
@@ -124,6 +126,8 @@ export interface ReplicaNode {
   close(): Promise<ApplyReport | null>
   /** Ends the node where it stands, as a crash would. For tests and drills. */
   kill(): Promise<void>
+  /** From now on its disk takes so many times as long; 1: as long as it does. For drills. */
+  slowDisk(factor: number): void
   /** The client stage itself: for generators that fill entries in place. */
   readonly ingest: Ingest
 }
@@ -191,6 +195,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     clientIdBase: clientIdBaseOf(spec),
     payloadSizeBytesMax: tuning.batchBytesMax - 1_024,
     completesOnApply: spec.engine === 'basic-paxos',
+    later: queueMicrotask,
   })
   const sessions = createSessionSide(ingest, client, spec.engine)
   const onFailure = (error: ReplicaError): void => {
@@ -254,6 +259,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     statistics: () => statisticsOf(memory),
     close: () => (ended ??= end(() => host.close())),
     kill: async () => void (await (ended ??= end(() => host.kill().then(() => null)))),
+    slowDisk: slowDiskOf(memory),
     ingest,
   }
 }
@@ -271,6 +277,7 @@ function openReadSide({ spec, memory, threads }: OpenParts): ReadSide {
     missing: isLogger ? 'reads at a logger' : spec.engine === 'xpaxos' ? null : 'reads',
     hasLeases: spec.tuning.leaseMs > 0,
     nowMs: () => performance.now(),
+    later: queueMicrotask,
   })
 }
 
@@ -324,6 +331,11 @@ function checkPeer(spec: NodeSpec, { id, port }: PeerAddress): void {
   if (!(port > 0 && port < 65_536)) problems.push(`addPeer: port=${port}: want 1 to 65535`)
   if (problems.length === 0) return
   throw new ReplicaError('E_CONFIG_INVALID', problems.join('; '), { problems })
+}
+
+export function slowDiskOf(memory: NodeMemory): (factor: number) => void {
+  const drills = openCounters(DRILL_COUNTERS, memory.drills)
+  return (factor) => set(drills, 'slowDisk', factor)
 }
 
 const closedError = (): ReplicaError =>

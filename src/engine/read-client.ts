@@ -14,6 +14,7 @@ import { type LogRing, publish, release, tryClaim } from '../ring/log-ring.ts'
 import * as cell from '../stages/cells.ts'
 import { type OutPort, claim, flush } from '../stages/port.ts'
 import * as reads from '../stages/read-cells.ts'
+import { type Settle, promised } from './settle.ts'
 import { type SessionToken, checkToken, tokenOf } from './token.ts'
 
 export type Consistency = 'linearizable' | 'lease' | 'session' | 'stale'
@@ -39,6 +40,8 @@ export interface ReadAnswer {
 export interface ReadSide {
   read(query: Uint8Array, options?: ReadOptions): Promise<ReadAnswer>
   sync(options?: Pick<ReadOptions, 'signal' | 'timeoutMs'>): Promise<{ token: SessionToken }>
+  /** Both without a promise; null asks nothing and waits alone. @throws ReplicaError at once */
+  ask(question: Uint8Array | null, options: ReadOptions, settle: Settle<ReadAnswer>): void
   /** Handles an ANSWERS cell; false: it is none. */
   onAnswers(words: Float64Array, base: number): boolean
   doWork(): number
@@ -57,8 +60,7 @@ interface Open {
   readonly question: Uint8Array | null
   readonly options: ReadOptions
   readonly deadline: number
-  readonly resolve: (answer: ReadAnswer) => void
-  readonly reject: (error: ReplicaError) => void
+  readonly settle: Settle<ReadAnswer>
   isEnded: boolean
 }
 
@@ -80,6 +82,8 @@ export interface ReadWiring {
   readonly missing: string | null
   readonly hasLeases: boolean
   readonly nowMs: () => number
+  /** Calls back when this turn of the caller is over: what it asked shares a batch. */
+  readonly later: (call: () => void) => void
 }
 
 export function createReadSide(wiring: ReadWiring): ReadSide {
@@ -102,7 +106,7 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
   }
   const abortOf = new WeakMap<Open, () => void>()
   const reject = (open: Open, error: ReplicaError): void => {
-    if (end(open)) open.reject(error)
+    if (end(open)) open.settle.reject(error)
   }
   const enter = (open: Open): void => {
     const { mode, value } = placeOf(open.options)
@@ -122,7 +126,7 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
   const sendSoon = (): void => {
     if (isSending) return
     isSending = true
-    queueMicrotask(() => {
+    wiring.later(() => {
       isSending = false
       sendAll()
     })
@@ -183,7 +187,7 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
         const open = batch?.reads[place]
         if (open === undefined) return
         if (itemCode !== 0) reject(open, errorOf(reads.failureOfCode(itemCode)!, bytes))
-        else if (end(open)) open.resolve({ result: bytes ?? NOTHING, token })
+        else if (end(open)) open.settle.resolve({ result: bytes ?? NOTHING, token })
       },
     )
     if (words[base + cell.AT_SIZE]! > 0) release(answerBytes, words[base + 6]!)
@@ -213,17 +217,16 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
     abortOf.set(open, onAbort)
     signal.addEventListener('abort', onAbort, { once: true })
   }
-  const start = (question: Uint8Array | null, options: ReadOptions): Promise<ReadAnswer> =>
-    new Promise((resolve, rejectWith) => {
-      if (failure !== null) throw failure
-      check(question, options, wiring)
-      if (openCount >= OPEN_MAX) throw errorOf('overloaded', null)
-      const deadline = nowMs() + (options.timeoutMs ?? TIMEOUT_MS)
-      const open = { question, options, deadline, resolve, reject: rejectWith, isEnded: false }
-      openCount += 1
-      listen(open)
-      enter(open)
-    })
+  const ask: ReadSide['ask'] = (question, options, settle) => {
+    if (failure !== null) throw failure
+    check(question, options, wiring)
+    if (openCount >= OPEN_MAX) throw errorOf('overloaded', null)
+    const deadline = nowMs() + (options.timeoutMs ?? TIMEOUT_MS)
+    const open = { question, options, deadline, settle, isEnded: false }
+    openCount += 1
+    listen(open)
+    enter(open)
+  }
   const sweep = (): void => {
     const now = nowMs()
     if (openCount === 0 || now < sweepAt) return
@@ -241,9 +244,11 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
     }
   }
   return {
-    read: (query, options = {}) => start(query, options),
+    ask,
+    read: (query, options = {}) => promised((settle) => ask(query, options, settle)),
     async sync(options = {}) {
-      const { token } = await start(null, { ...options, consistency: 'linearizable' })
+      const strict = { ...options, consistency: 'linearizable' } as const
+      const { token } = await promised<ReadAnswer>((settle) => ask(null, strict, settle))
       return { token }
     },
     onAnswers,

@@ -38,6 +38,7 @@ function open() {
   )
   const client = createClientSide(ingest, {
     ...{ replies, replyBytes, durability: 'os', clientIdBase: 100, completesOnApply: false },
+    later: queueMicrotask,
     payloadSizeBytesMax: 1_000,
     ...{ clusterId: 'c', readSide: null },
   })

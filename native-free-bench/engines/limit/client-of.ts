@@ -116,6 +116,7 @@ export function openClientOf(
     clientIdBase: (spec.nonce % 2 ** 31) * 2 ** 21 + 1,
     payloadSizeBytesMax: tuning.batchBytesMax - 1_024,
     completesOnApply: false,
+    later: queueMicrotask,
     clusterId: spec.clusterId,
     readSide: null,
   })

@@ -18,7 +18,7 @@ import {
   makeFolder,
 } from '../../../src/engine/local-cluster.ts'
 import type { NodeSpec } from '../../../src/engine/node-spec.ts'
-import type { ReplicaNode } from '../../../src/engine/node.ts'
+import { type ReplicaNode, slowDiskOf } from '../../../src/engine/node.ts'
 import { noReads } from '../../../src/engine/read-client.ts'
 import {
   type NodeMemory,
@@ -269,6 +269,7 @@ async function openLimitMember(
     ...NOT_OPERATED,
     status: statusOf(id, memory),
     statistics: () => statisticsOf(memory),
+    slowDisk: slowDiskOf(memory),
     close: () => (closing ??= close()),
     async kill() {
       client.fail(closedError())

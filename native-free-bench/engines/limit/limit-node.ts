@@ -12,7 +12,7 @@ import type { ApplyReport } from '../../../src/engine/assemble.ts'
 import { type CallerLoop, startCallerLoop } from '../../../src/engine/caller-loop.ts'
 import { type NodeOptions, specOf } from '../../../src/engine/config.ts'
 import type { NodeSpec } from '../../../src/engine/node-spec.ts'
-import type { NodeEvent, ReplicaNode } from '../../../src/engine/node.ts'
+import { type NodeEvent, type ReplicaNode, slowDiskOf } from '../../../src/engine/node.ts'
 import { noReads } from '../../../src/engine/read-client.ts'
 import {
   type NodeMemory,
@@ -120,6 +120,7 @@ export async function openLimitNode(
     ...NOT_OPERATED,
     status: statusOf(id, memory),
     statistics: () => statisticsOf(memory),
+    slowDisk: slowDiskOf(memory),
     close: () => (closing ??= close()),
     async kill() {
       client.client.fail(closedError())
