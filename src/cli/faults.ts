@@ -7,6 +7,7 @@
  *     npm run faults -- --count 10 --seed 1 src/core/xpaxos
  *     npm run faults -- --list src/core/xpaxos/acceptor.ts
  *     npm run faults -- --again faults.json          those that survived
+ *     npm run faults -- --tests test/core/x.test.ts  with these tests alone
  */
 import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
@@ -15,7 +16,7 @@ import { createRandom, below } from '../sim/random.ts'
 import { type Exit, EXIT } from './exit.ts'
 import { type Fault, faultText, faultsOf } from './faults/generate.ts'
 import { type Verdict, judgeFault, makeCopy } from './faults/lane.ts'
-import { hasStages } from './faults/stages.ts'
+import { hasStages, stagesOf, tests } from './faults/stages.ts'
 
 const LANES_MAX = 2
 
@@ -30,6 +31,7 @@ async function main(args: readonly string[]): Promise<Exit> {
       lanes: { type: 'string', default: String(LANES_MAX) },
       list: { type: 'boolean', default: false },
       again: { type: 'string' },
+      tests: { type: 'string', multiple: true },
       json: { type: 'string' },
     },
   })
@@ -49,7 +51,10 @@ async function main(args: readonly string[]): Promise<Exit> {
   }
   const lanes = Math.max(1, Math.min(+values.lanes, LANES_MAX, availableParallelism()))
   const verdicts: Verdict[] = []
-  await judgeAll(faults, lanes, 1_000 * +values.limit, (verdict) => {
+  const chosen = values.tests === undefined ? null : [tests('chosen', values.tests)]
+  const judge: Judge = (copy, fault) =>
+    judgeFault(copy, fault, chosen ?? stagesOf(fault.file), 1_000 * +values.limit)
+  await judgeAll(faults, lanes, judge, (verdict) => {
     verdicts.push(verdict)
     process.stdout.write(`${verdictText(verdict)}\n`)
     if (values.json === undefined) return
@@ -92,17 +97,19 @@ function survivorsIn(path: string): Fault[] {
   )
 }
 
+type Judge = (copy: string, fault: Fault) => Promise<Verdict>
+
 async function judgeAll(
   faults: readonly Fault[],
   lanes: number,
-  limitMs: number,
+  judge: Judge,
   tell: (verdict: Verdict) => void,
 ): Promise<void> {
   const waiting = [...faults]
   const lane = async (number: number): Promise<void> => {
     const copy = makeCopy('.', `.cache/faults/${process.pid}-${number}`)
     for (let fault = waiting.shift(); fault !== undefined; fault = waiting.shift()) {
-      tell(await judgeFault(copy, fault, limitMs))
+      tell(await judge(copy, fault))
     }
   }
   await Promise.all(Array.from({ length: lanes }, (_, i) => lane(i + 1)))

@@ -143,7 +143,7 @@ function dropStatement(node: ts.Node, add: Add): void {
   if (ts.isExpressionStatement(node) && isOutside(node.expression)) return
   if (/^state\.acceptedBatches/.test(node.getText())) return // a sign of life, for people
   const isBody = !ts.isBlock(node.parent) && !ts.isCaseOrDefaultClause(node.parent)
-  add(node.getStart(), node.getEnd(), isBody && !ts.isSourceFile(node.parent) ? ';' : '')
+  add(node.getStart(), node.getEnd(), isBody && !ts.isSourceFile(node.parent) ? '{}' : '')
 }
 
 /** Not the last of its function: what follows would run. */
@@ -160,4 +160,4 @@ export function applied(source: string, { start, end, from, to }: Fault): string
 }
 
 export const faultText = ({ file, line, column, from, to }: Fault): string =>
-  `${file}:${line}:${column}: ${from} -> ${to === '' || to === ';' ? '(nothing)' : to}`
+  `${file}:${line}:${column}: ${from} -> ${to === '' || to === '{}' ? '(nothing)' : to}`

@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process'
 import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Fault, applied } from './generate.ts'
-import { type Stage, stagesOf } from './stages.ts'
+import type { Stage } from './stages.ts'
 
 export interface Verdict {
   readonly fault: Fault
@@ -28,14 +28,19 @@ export function makeCopy(root: string, folder: string): string {
   return copy
 }
 
-export async function judgeFault(copy: string, fault: Fault, limitMs: number): Promise<Verdict> {
+export async function judgeFault(
+  copy: string,
+  fault: Fault,
+  stages: readonly Stage[],
+  limitMs: number,
+): Promise<Verdict> {
   const file = join(copy, fault.file)
   const source = readFileSync(file, 'utf8')
   const changed = applied(source, fault)
   if (changed === null) throw new Error(`${fault.file} is not what the fault was made for`)
   writeFileSync(file, changed)
   try {
-    for (const stage of stagesOf(fault.file)) {
+    for (const stage of stages) {
       const failed = await runStage(copy, stage, limitMs)
       if (failed !== null) return { fault, killedBy: failed }
     }

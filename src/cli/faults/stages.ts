@@ -22,7 +22,8 @@ const sim = (name: string, ...args: readonly string[]): Stage => ({
   name: `sim ${name}`,
   args: [MAIN, 'sim', '--workers', '1', ...args],
 })
-const tests = (name: string, files: readonly string[], env?: Stage['env']): Stage => ({
+/** Test files in one thread; one failure is enough. */
+export const tests = (name: string, files: readonly string[], env?: Stage['env']): Stage => ({
   name: `test ${name}`,
   args: [VITEST, 'run', '--bail', '1', ...THREAD, ...files],
   ...(env !== undefined && { env }),
