@@ -76,6 +76,8 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   cli: {
     imports: [...ALL, 'native-free-bench'],
     outside: words('node:* commander zod'),
+    // Tools of development, which no package has: they read sources as the compiler does.
+    files: [{ path: /^src\/cli\/(faults|branches)\//, outside: ['typescript'] }],
   },
   'native-free-bench': {
     imports: ALL.filter((folder) => folder !== 'server' && folder !== 'cli'),
@@ -387,6 +389,7 @@ const REFUSED: readonly Plant[] = [
   [layerProblems, 'src/client/x.ts', "import { a } from '../core/a.ts'"],
   [layerProblems, 'src/cli/main.ts', "import ws from 'ws'"],
   [layerProblems, 'src/cli/main.ts', 'await import(name)'],
+  [layerProblems, 'src/cli/faults.ts', "import ts from 'typescript'"],
   [layerProblems, 'src/loose.ts', ''],
   [layerProblems, 'src/nowhere/x.ts', ''],
   [layerProblems, 'native-free-bench/x.ts', "import { a } from '../src/server/a.ts'"],

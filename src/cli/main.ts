@@ -109,8 +109,13 @@ function addSim(program: Command, onExit: (exit: Exit) => void): void {
     .addOption(new Flag('--replay [seed]', 'run one seed and print its trace hash'))
     .addOption(new Flag('--trace', 'with --replay: the sequence chart of its end'))
     .addOption(new Flag('--shrink', 'with --replay: make a failing seed smaller'))
+    .addOption(new Flag('--explore [scope]', 'try every order of what a scope (or each) allows'))
+    .addOption(new Flag('--depth [actions]', 'with --explore: through so many actions'))
+    .addOption(new Flag('--states [count]', 'with --explore: so many worlds (default 2000000)'))
+    .addOption(new Flag('--path [a.b.c]', 'with --explore: only this path, as a chart'))
     .addOption(new Flag('--list-classes', 'print the classes'))
     .addOption(new Flag('--list-mutants', 'print the mutants and what they must violate'))
+    .addOption(new Flag('--list-scopes', 'print the scopes of --explore, and their bounds'))
     .addOption(new Flag('--coverage', 'print the coverage counters'))
     .addOption(new Flag('--progress', 'tell on stderr how far it is'))
   command.action(async () => {

@@ -12,9 +12,11 @@ import { COUNTERS, PENDING_COUNTERS } from '../sim/coverage.ts'
 import { INVARIANTS, PENDING_INVARIANTS } from '../sim/invariants.ts'
 import { MUTANTS } from '../sim/mutants.ts'
 import type { ReplayResult } from '../sim/replay.ts'
+import { EXPLORER_MUTANTS } from '../sim/explore/mutants.ts'
 import { type Exit, EXIT, UsageError } from './exit.ts'
+import { type ExploreFlags, exploreWantedOf, runExplore, scopesText } from './explore.ts'
 
-export interface SimFlags {
+export interface SimFlags extends ExploreFlags {
   readonly seeds?: unknown
   readonly class?: unknown
   readonly budget?: unknown
@@ -26,10 +28,12 @@ export interface SimFlags {
   readonly shrink?: unknown
   readonly listClasses?: unknown
   readonly listMutants?: unknown
+  readonly listScopes?: unknown
   readonly coverage?: unknown
   readonly progress?: unknown
 }
 
+const ALL_MUTANTS = [...MUTANTS, ...EXPLORER_MUTANTS]
 const SEED_MAX = 2 ** 48
 const WORKERS_MAX = 64
 const BUDGET_MAX_S = 86_400
@@ -47,10 +51,13 @@ interface Wanted {
 export async function runSim(flags: SimFlags, unknown: readonly string[]): Promise<Exit> {
   const problems = [...unknown]
   const wanted = wantedOf(flags, problems)
+  const explore = exploreWantedOf(flags, problems)
   jsonProblems(flags, problems)
   if (problems.length > 0) throw new UsageError(problems)
   if (flags.listClasses === true) return print(classesText())
   if (flags.listMutants === true) return print(mutantsText())
+  if (flags.listScopes === true) return print(scopesText())
+  if (explore !== null) return runExplore({ ...wanted, ...explore }, flags.json)
   if (wanted.replay !== null) return replay(flags, wanted, wanted.replay)
   if (wanted.seeds === null) return print(countersText())
   return campaign(flags, wanted, wanted.seeds)
@@ -76,20 +83,30 @@ function wantedOf(flags: SimFlags, problems: string[]): Wanted {
         ? null
         : wholeOf('--budget', flags.budget, [1, BUDGET_MAX_S], problems),
   }
-  const isList = flags.listClasses === true || flags.listMutants === true
-  const isCounters = flags.coverage === true && flags.replay === undefined
-  if (!isList && !isCounters && flags.seeds === undefined && flags.replay === undefined) {
-    problems.push('--seeds: missing (or --replay, --list-classes, --list-mutants, --coverage)')
-  }
-  if (flags.seeds !== undefined && flags.replay !== undefined) {
-    problems.push('--replay: not together with --seeds')
-  }
+  whatProblems(flags, problems)
   for (const flag of ['trace', 'shrink'] as const) {
     if (flags[flag] === true && flags.replay === undefined) {
       problems.push(`--${flag}: only with --replay`)
     }
   }
   return wanted
+}
+
+/** One of what a call may be about. */
+function whatProblems(flags: SimFlags, problems: string[]): void {
+  const { seeds, replay, explore, listClasses, listMutants, listScopes, coverage } = flags
+  const isList = listClasses === true || listMutants === true || listScopes === true
+  const isCounters = coverage === true && replay === undefined
+  const isRun = seeds !== undefined || replay !== undefined || explore !== undefined
+  if (!isList && !isCounters && !isRun) {
+    const others = '--replay, --explore, --list-classes, --list-mutants, --list-scopes, --coverage'
+    problems.push(`--seeds: missing (or ${others})`)
+  }
+  for (const [flag, given] of Object.entries({ replay, explore })) {
+    if (seeds !== undefined && given !== undefined) {
+      problems.push(`--${flag}: not together with --seeds`)
+    }
+  }
 }
 
 function seedsOf(given: unknown, problems: string[]): readonly [number, number] {
@@ -124,7 +141,7 @@ function classNameOf(given: unknown, problems: string[]): ClassName | null {
 function mutantNameOf(given: unknown, problems: string[]): string | null {
   if (given === undefined) return null
   if (!import.meta.url.endsWith('.ts')) problems.push('--mutant: works from a checkout only')
-  else if (!MUTANTS.some(({ name }) => name === given)) {
+  else if (!ALL_MUTANTS.some(({ name }) => name === given)) {
     problems.push(`--mutant: ${typeof given === 'string' ? given : ''} is none of --list-mutants`)
   }
   return typeof given === 'string' ? given : null
@@ -244,7 +261,7 @@ const classesText = (): string =>
   CLASS_NAMES.map((name) => `${name.padEnd(22)} ${CLASSES[name].what}\n`).join('')
 
 const mutantsText = (): string =>
-  MUTANTS.map(({ name, invariant }) => `${name} ${invariant}\n`).join('')
+  ALL_MUTANTS.map(({ name, invariant }) => `${name} ${invariant}\n`).join('')
 
 function countersText(): string {
   const pending = (table: Readonly<Record<string, string>>): string[] =>

@@ -7,6 +7,7 @@ import { Piscina } from 'piscina'
 import type { ChunkResult, ChunkTask, ClassTotals, Failure } from './chunk.ts'
 import type { ClassName } from './classes.ts'
 import { addCoverage, COUNTERS, type Coverage, createCoverage, coverageRecord } from './coverage.ts'
+import type { ExploreResult, ExploreTask, PathResult, PathTask } from './explore/explore.ts'
 import type { ReplayResult, ReplayTask } from './replay.ts'
 import type { WorkerData } from './sim.worker.ts'
 import { createTrace, hashOf, mix } from './trace.ts'
@@ -62,6 +63,22 @@ export function replaySeed(task: ReplayTask, mutant: string | null): Promise<Rep
   return withPool(
     { mutant, workers: 1 },
     (pool) => pool.run(task, { name: 'replay' }) as Promise<ReplayResult>,
+  )
+}
+
+/** Explores one scope in a worker of its own. */
+export function exploreScope(task: ExploreTask, mutant: string | null): Promise<ExploreResult> {
+  return withPool(
+    { mutant, workers: 1 },
+    (pool) => pool.run(task, { name: 'explore' }) as Promise<ExploreResult>,
+  )
+}
+
+/** Follows one path of an exploration in a worker of its own. */
+export function followPath(task: PathTask, mutant: string | null): Promise<PathResult> {
+  return withPool(
+    { mutant, workers: 1 },
+    (pool) => pool.run(task, { name: 'path' }) as Promise<PathResult>,
   )
 }
 

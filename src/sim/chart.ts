@@ -14,7 +14,11 @@ const LINES_MAX = 120
 const COLUMN = 10
 const TIME = 11
 
-export function chartOf(plan: Plan, lines: readonly TraceLine[], linesMax = LINES_MAX): string {
+export function chartOf(
+  plan: Pick<Plan, 'members'>,
+  lines: readonly TraceLine[],
+  linesMax = LINES_MAX,
+): string {
   const count = plan.members.length
   const shown = lines.slice(-linesMax)
   const head = ' '.repeat(TIME) + plan.members.map(nameOf).join('')

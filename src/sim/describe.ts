@@ -33,5 +33,6 @@ export function describeMessage(message: unknown, frames: readonly Frame[]): str
   return words.join(' ')
 }
 
-const ballotText = (ballot: number): string =>
+/** Ballots as people write them: round.node. */
+export const ballotText = (ballot: number): string =>
   ballot === 0 ? '0' : `${Math.floor(ballot / 65_536)}.${ballot % 65_536}`

@@ -4,12 +4,13 @@
  */
 import { registerHooks } from 'node:module'
 import { ReplicaError } from '../base/errors.ts'
+import { EXPLORER_MUTANTS } from './explore/mutants.ts'
 import { MUTANTS, type Mutant } from './mutants.ts'
 
 /** @throws ReplicaError E_CONFIG_INVALID for an unknown mutant or outside a checkout */
 export function mutantOf(name: string): Mutant {
   if (!import.meta.url.endsWith('.ts')) refuse('--mutant: works from a checkout only')
-  const mutant = MUTANTS.find((one) => one.name === name)
+  const mutant = [...MUTANTS, ...EXPLORER_MUTANTS].find((one) => one.name === name)
   return mutant ?? refuse(`--mutant: ${name} is none of --list-mutants`)
 }
 

@@ -4,6 +4,7 @@
  */
 import { workerData } from 'node:worker_threads'
 import type { ChunkResult, ChunkTask } from './chunk.ts'
+import type { ExploreResult, ExploreTask, PathResult, PathTask } from './explore/explore.ts'
 import type { ReplayResult, ReplayTask } from './replay.ts'
 
 export interface WorkerData {
@@ -24,4 +25,14 @@ export async function chunk(task: ChunkTask): Promise<ChunkResult> {
 export async function replay(task: ReplayTask): Promise<ReplayResult> {
   const { runReplay } = await import('./replay.ts')
   return runReplay(task)
+}
+
+export async function explore(task: ExploreTask): Promise<ExploreResult> {
+  const { runExploration } = await import('./explore/explore.ts')
+  return runExploration(task)
+}
+
+export async function path(task: PathTask): Promise<PathResult> {
+  const { runPath } = await import('./explore/explore.ts')
+  return runPath(task)
 }

@@ -73,7 +73,8 @@ export function createXPaxos(
   return { step: (input, effects) => step(state, input, effects), view: viewOf(state) }
 }
 
-function step(state: State, input: Input<XPaxosMessage>, effects: Effects): void {
+/** One input; for whoever keeps the state himself, as the explorer of the simulator does. */
+export function step(state: State, input: Input<XPaxosMessage>, effects: Effects): void {
   switch (input.kind) {
     case 'tick':
       state.now = input.now
