@@ -1,4 +1,6 @@
-/** The tail of the log: what of it lies in rings, and how it is gathered, cut, dropped, forgotten. */
+/**
+ * The tail of the log: what of it lies in rings, and how it is gathered, cut, dropped, forgotten.
+ */
 import { expect, test } from 'vitest'
 import { chainOf } from '../../src/core/frame-ref.ts'
 import type { LogIndex, Lsn } from '../../src/core/ids.ts'

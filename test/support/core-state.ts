@@ -107,7 +107,9 @@ export const ofKind = <Kind extends CoreEffect['kind']>(
 ): (CoreEffect & { readonly kind: Kind })[] =>
   effects.filter((effect): effect is CoreEffect & { readonly kind: Kind } => effect.kind === kind)
 
-/** Leads with an empty adopted log in its first ballot; nobody but itself has promised or accepted. */
+/**
+ * Leads with an empty adopted log in its first ballot; nobody but itself has promised or accepted.
+ */
 export function leaderOf(self: number, config: Partial<XPaxosConfig> = {}): State {
   const state = stateOf(self, config)
   const others = state.config.members.map(({ id }) => id).filter((id) => id !== self)

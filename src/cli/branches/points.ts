@@ -1,8 +1,8 @@
 /**
  * The branches of a source file, by the compiler's syntax tree, and which of them were taken, by
- * the counts that the engine keeps of blocks. A branch is one way out of an `if`, `?:` or `switch`, the
- * right side of `&&`, `||` or `??`, or the body of a loop. Types are only blanked out when a source
- * is loaded, so its offsets are those of the text. For development only.
+ * the counts that the engine keeps of blocks. A branch is one way out of an `if`, `?:` or `switch`,
+ * the right side of `&&`, `||` or `??`, or the body of a loop. Types are only blanked out when a
+ * source is loaded, so its offsets are those of the text. For development only.
  */
 import ts from 'typescript'
 

@@ -1,7 +1,8 @@
 /**
- * Every one-line fault of a source file that a reviewer could overlook, by the compiler's own syntax
- * tree: a comparison that includes or excludes its bound, a condition turned round, a statement that
- * is missing, a constant one off. For development only: it needs the compiler, and a checkout.
+ * Every one-line fault of a source file that a reviewer could overlook, by the compiler's own
+ * syntax tree: a comparison that includes or excludes its bound, a condition turned round, a
+ * statement that is missing, a constant one off. For development only: it needs the compiler, and a
+ * checkout.
  *
  * What cannot change behaviour is left out: types, imports, text, assertions (a dropped one changes
  * nothing, a changed one fails by itself), events for people.
