@@ -58,6 +58,7 @@ const ROWS: Rows<XPaxosMessage> = {
       ['ballot', BALLOT],
       ['chosen', NUMBER],
       ['chosenChain', CHAIN],
+      ['knows', NUMBER],
       ['held', NUMBER],
     ],
     encode: (message, words, at) => {
@@ -65,7 +66,8 @@ const ROWS: Rows<XPaxosMessage> = {
       words[at + 1] = message.ballot
       words[at + 2] = message.chosen
       words[at + 3] = message.chosenChain
-      words[at + 4] = message.held
+      words[at + 4] = message.knows
+      words[at + 5] = message.held
     },
     decode: (words, at) => ({
       kind: 'heartbeat',
@@ -73,7 +75,8 @@ const ROWS: Rows<XPaxosMessage> = {
       ballot: words[at + 1]! as Ballot,
       chosen: words[at + 2]! as LogIndex,
       chosenChain: words[at + 3]!,
-      held: words[at + 4]! as LogIndex,
+      knows: words[at + 4]!,
+      held: words[at + 5]! as LogIndex,
     }),
   },
   'heartbeat-reply': {

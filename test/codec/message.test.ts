@@ -19,7 +19,7 @@ type Shapes<M extends { readonly kind: string }> = {
 
 const XPAXOS: Shapes<XPaxosMessage> = {
   hello: { promised: 'b', acceptedBallot: 'b', last: 'n', floor: 'n' },
-  heartbeat: { round: 'n', ballot: 'b', chosen: 'n', chosenChain: 'c', held: 'n' },
+  heartbeat: { round: 'n', ballot: 'b', chosen: 'n', chosenChain: 'c', knows: 'n', held: 'n' },
   'heartbeat-reply': { round: 'n', promised: 'b', content: 'n', connected: 'n', last: 'n' },
   prepare: { ballot: 'b' },
   promise: {
@@ -147,7 +147,7 @@ test('codes and the order of fields never change', () => {
   })
   expect(lines.join('\n')).toMatchInlineSnapshot(`
     "1 hello: promised acceptedBallot last floor
-    2 heartbeat: round ballot chosen chosenChain held
+    2 heartbeat: round ballot chosen chosenChain knows held
     3 heartbeat-reply: round promised content connected last
     4 prepare: ballot
     5 promise: ballot acceptedBallot last floor floorChain firstRetained

@@ -367,6 +367,23 @@ test('a leader that nobody follows gives no stale reads, and none through its fo
   expect(readOf(cluster, ask(cluster, at(cluster, 1), 'stale', T)).refused).toBe('too-stale')
 })
 
+test('no stale read comes of a leader that does not know yet what was announced', () => {
+  const cluster = lab([...voters(3), 'learner'])
+  write(cluster, at(cluster, 1))
+  runFor(cluster, T / 2)
+  crash(cluster, at(cluster, 1), Infinity)
+  // Whoever leads next never gets what it adopted chosen.
+  cluster.filter = (_from, _to, message) => (has('accepted')(message) ? 'drop' : undefined)
+  const leads = () => [2, 3].some((id) => at(cluster, id).leading !== null)
+  expect(runUntilDone(cluster, 10 * T, leads)).not.toBe(-1)
+  runFor(cluster, T / 2)
+  expect(leads()).toBe(true)
+  for (const id of [2, 3, 4]) {
+    const read = readOf(cluster, ask(cluster, at(cluster, id), 'stale', T))
+    expect([id, read.refused]).toEqual([id, 'too-stale'])
+  }
+})
+
 test('after a jump of its clock a node gives stale reads only of what it hears then', () => {
   const cluster = lab([...voters(3), 'learner'])
   runFor(cluster, T / 2)

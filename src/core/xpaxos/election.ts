@@ -33,6 +33,7 @@ import {
   randomBelow,
   send,
 } from './state.ts'
+import { serves } from './read-state.ts'
 import { lastOf } from './tail.ts'
 import { considerHandOver, driveTransfer, isOrdered } from './transfer.ts'
 
@@ -86,9 +87,10 @@ function startRound(state: State, effects: Effects): void {
   const ballot = state.leadership?.ballot ?? NO_BALLOT
   if (state.leadership !== null) state.held = heldByAll(state)
   const { floor: chosen, floorChain: chosenChain, round, held } = state
+  const knows = state.leadership !== null && serves(state) ? 1 : 0
   for (const peer of state.peers) {
     if (!peer.up) continue
-    send(effects, peer.id, { kind: 'heartbeat', round, ballot, chosen, chosenChain, held })
+    send(effects, peer.id, { kind: 'heartbeat', round, ballot, chosen, chosenChain, knows, held })
   }
 }
 

@@ -23,6 +23,8 @@ export interface Heartbeat {
   readonly ballot: Ballot
   readonly chosen: LogIndex
   readonly chosenChain: number
+  /** 1: `chosen` covers all that was announced, by earlier leaders too (R33). */
+  readonly knows: number
   readonly held: LogIndex
 }
 export interface HeartbeatReply {

@@ -49,8 +49,10 @@ export interface HeardLeader {
   ballot: Ballot
   id: NodeId | 0
   at: number
-  /** What it had announced. */
+  /** What was announced anywhere, when it last told; nothing before it serves (R33). */
   chosen: LogIndex
+  /** When it told; -1: never. */
+  chosenAt: number
   /** When it last said that it is content with itself; -1: never. */
   contentAt: number
 }
@@ -129,7 +131,7 @@ export const createReadState = (requestBase: number): ReadState => ({
   acceptedBy: new Set(),
   isServed: false,
   jumpedAt: -1,
-  heard: { ballot: NO_BALLOT, id: 0, at: -1, chosen: NO_INDEX, contentAt: -1 },
+  heard: { ballot: NO_BALLOT, id: 0, at: -1, chosen: NO_INDEX, chosenAt: -1, contentAt: -1 },
   lease: createLeaseState(),
 })
 

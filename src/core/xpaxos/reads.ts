@@ -78,11 +78,12 @@ export function onReadAsked(
 function readStale(state: State, id: number, boundMs: number, effects: Effects): void {
   const { heard } = state.readState
   if (state.leadership !== null) {
-    if (!isContent(state) || !isFollowedSince(state)) return refuse(effects, id, 'too-stale')
+    const knows = serves(state) && isContent(state) && isFollowedSince(state)
+    if (!knows) return refuse(effects, id, 'too-stale')
     effects.push({ kind: 'read-ready', id, index: announcedOf(state), lease: false })
     return
   }
-  const at = Math.min(heard.at, heard.contentAt)
+  const at = Math.min(heard.chosenAt, heard.contentAt)
   if (heard.id === 0 || at < 0 || state.now - at > boundMs) return refuse(effects, id, 'too-stale')
   effects.push({ kind: 'read-ready', id, index: heard.chosen, lease: false })
 }
@@ -99,6 +100,7 @@ function isFollowedSince(state: State): boolean {
 export function forgetHeard(state: State): void {
   const { readState: reads } = state
   reads.heard.at = -1
+  reads.heard.chosenAt = -1
   reads.heard.contentAt = -1
   reads.jumpedAt = state.now
 }
@@ -274,11 +276,16 @@ const isFresh = (state: State, at: number): boolean =>
 export function noteHeartbeat(state: State, from: NodeId, message: Heartbeat): void {
   const { heard } = state.readState
   if (message.ballot < heard.ballot && isFresh(state, heard.at)) return
-  if (message.ballot !== heard.ballot) heard.contentAt = -1
+  if (message.ballot !== heard.ballot) {
+    heard.contentAt = -1
+    heard.chosenAt = -1
+  }
   heard.ballot = message.ballot
   heard.id = from
   heard.at = state.now
+  if (message.knows === 0) return
   heard.chosen = message.chosen
+  heard.chosenAt = state.now
 }
 
 export function noteHeartbeatReply(state: State, from: NodeId, message: HeartbeatReply): void {
