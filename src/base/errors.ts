@@ -23,6 +23,12 @@ export interface ErrorDetails {
   E_OVERLOADED: { readonly limitBytes: number }
   E_ABORTED: { readonly reason: string }
   E_PAYLOAD_SIZE: { readonly sizeBytes: number; readonly maxBytes: number }
+  E_GROUP_SIZE: {
+    readonly sizeBytes: number
+    readonly maxBytes: number
+    readonly entries: number
+    readonly entriesMax: number
+  }
   /** Never opened, closed or expired; an earlier attempt may have had its effect all the same. */
   E_SESSION_UNKNOWN: { readonly session: number }
   /** One before it is missing; the log takes `next`. */

@@ -7,15 +7,6 @@
  * `unknown`; nothing is retried here.
  */
 import { ReplicaError } from '../base/errors.ts'
-import {
-  type Fifo,
-  createFifo,
-  dropFirst,
-  peekAt,
-  pushTo,
-  replaceAt,
-  sizeOfFifo,
-} from '../base/fifo.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
 import { type LogRing, release } from '../ring/log-ring.ts'
 import { REPLY_HEADER_SIZE_BYTES, replySizeOf } from '../stages/apply-stage.ts'
@@ -29,8 +20,10 @@ import {
 } from '../stages/ingest-stage.ts'
 import { drain } from '../stages/port.ts'
 import type { Durability } from '../wal/identity.ts'
+import { type GroupDeferred, checkGroup, deferredsOf } from './group-client.ts'
+import { type Deferred, abortable, aborted, createProposals } from './proposals.ts'
 import type { ReadSide } from './read-client.ts'
-import { type SessionToken, tokenOf } from './token.ts'
+import type { SessionToken } from './token.ts'
 
 const REPLIES_MAX = 1_024
 
@@ -61,6 +54,10 @@ export interface Writer {
 
 export interface ClientSide {
   propose(payload: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<Proposed>
+  proposeGroup(
+    payloads: readonly Uint8Array[],
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<readonly Proposed[]>
   writer(): Writer
   /** For proposals of frames of another shape; plain ones share one lane. */
   lane(shape: FrameShape): Lane
@@ -75,6 +72,17 @@ export interface ClientSide {
     signal?: AbortSignal,
     mark?: SessionMark,
   ): void
+  /**
+   * Entries for a lane that take effect together or not at all; `mark` is the first one's.
+   * @throws ReplicaError when they are not taken; later failures reach `deferred`
+   */
+  submitGroup(
+    lane: Lane,
+    deferred: GroupDeferred,
+    payloads: readonly Uint8Array[],
+    signal?: AbortSignal,
+    mark?: SessionMark,
+  ): void
   /** One duty cycle of what reaches clients. */
   doWork(): number
   /** Ends every open call. */
@@ -85,12 +93,6 @@ export interface ClientSide {
 export interface Lane {
   readonly shape: FrameShape
   client: IngestClient | null
-}
-
-export interface Deferred {
-  readonly resolve: (value: Proposed) => void
-  readonly reject: (error: ReplicaError) => void
-  result: Uint8Array | null
 }
 
 /** Proposals without a result: bounds memory where the state machine is slower than the log. */
@@ -107,6 +109,7 @@ export function createClientSide(
     readonly readSide: ReadSide | null
     readonly clientIdBase: number
     readonly payloadSizeBytesMax: number
+    readonly groupBytesMax: number
     /** Frames complete when applied, not when chosen (Basic Paxos). */
     readonly completesOnApply: boolean
   },
@@ -169,18 +172,36 @@ export function createClientSide(
     mark === undefined
       ? ingest.tryWrite(client, payload)
       : ingest.tryWriteMarked(client, mark, payload)
-  const submit: ClientSide['submit'] = (lane, deferred, payload, signal, mark) => {
-    checkSize(payload)
+  /** @throws ReplicaError when nothing may be proposed now */
+  const checkOpen = (signal: AbortSignal | undefined): void => {
     if (failure !== null) throw failure
     if (signal?.aborted === true) throw aborted('not-proposed')
     if (!ingest.leads) throw notLeader(ingest.leader)
     if (!ingest.admits) throw transferring()
+  }
+  const overloaded = (): ReplicaError => {
+    const message = 'too much is proposed and not yet answered'
+    return new ReplicaError('E_OVERLOADED', message, { limitBytes: ingest.limitBytes })
+  }
+  const submit: ClientSide['submit'] = (lane, deferred, payload, signal, mark) => {
+    checkSize(payload)
+    checkOpen(signal)
     const client = clientOf(lane)
-    if (proposals.counts.open >= PROPOSALS_MAX || !write(client, payload, mark)) {
-      const message = 'too much is proposed and not yet answered'
-      throw new ReplicaError('E_OVERLOADED', message, { limitBytes: ingest.limitBytes })
-    }
-    proposals.add(client, signal === undefined ? deferred : abortable(deferred, signal))
+    const isTaken = proposals.counts.open < PROPOSALS_MAX && write(client, payload, mark)
+    if (!isTaken) throw overloaded()
+    const isPlain = signal === undefined
+    proposals.add(client, isPlain ? deferred : { ...abortable(deferred, signal), result: null })
+    sealSoon()
+  }
+  const submitGroup: ClientSide['submitGroup'] = (lane, deferred, payloads, signal, mark) => {
+    payloads.forEach(checkSize)
+    checkGroup(payloads, { groupBytesMax: wiring.groupBytesMax, entriesMax: PROPOSALS_MAX })
+    checkOpen(signal)
+    const client = clientOf(lane)
+    const fits = proposals.counts.open + payloads.length <= PROPOSALS_MAX
+    if (!fits || !ingest.tryWriteGroup(client, payloads, mark ?? null)) throw overloaded()
+    const ending = signal === undefined ? deferred : abortable(deferred, signal)
+    for (const one of deferredsOf(payloads.length, ending)) proposals.add(client, one)
     sealSoon()
   }
   const laneOf = (shape: FrameShape): Lane => ({ shape, client: null })
@@ -189,6 +210,12 @@ export function createClientSide(
     new Promise<Proposed>((resolve, reject) => {
       submit(plain, { resolve, reject, result: null }, payload, signal)
     })
+  const proposeGroup: ClientSide['proposeGroup'] = (payloads, { signal } = {}) =>
+    new Promise((resolve, reject) => {
+      // Its values may be chosen in another order than they were proposed in.
+      if (wiring.completesOnApply) throw notAvailable('groups with basic-paxos')
+      submitGroup(plain, { resolve, reject }, payloads, signal)
+    })
   const writer = (): Writer => {
     if (failure !== null) throw failure
     if (!ingest.leads) throw notLeader(ingest.leader)
@@ -196,9 +223,11 @@ export function createClientSide(
   }
   return {
     propose,
+    proposeGroup,
     writer,
     lane: laneOf,
     submit,
+    submitGroup,
     doWork: () => drain(replies, REPLIES_MAX, onReplies) + (readSide?.doWork() ?? 0),
     fail(error) {
       readSide?.fail(error)
@@ -208,98 +237,8 @@ export function createClientSide(
   }
 }
 
-interface Proposals {
-  /** Sequence of the head of `queue`. */
-  next: number
-  /** In order of sequence; null: ended already, while one before it has not. */
-  readonly queue: Fifo<Deferred | null>
-}
-
-/** Promises of single proposals, by client and sequence. */
-function createProposals() {
-  const waiting = new Map<number, Proposals>()
-  const counts = { open: 0 }
-  const settle = (entry: Proposals, place: number): Deferred | null => {
-    const deferred = peekAt(entry.queue, place) ?? null
-    if (deferred === null) return null
-    replaceAt(entry.queue, place, null)
-    counts.open -= 1
-    return deferred
-  }
-  const forgetEnded = (entry: Proposals): void => {
-    while (peekAt(entry.queue) === null) {
-      dropFirst(entry.queue, 1)
-      entry.next += 1
-    }
-  }
-  return {
-    counts,
-    add: (client: IngestClient, deferred: Deferred): void => {
-      let entry = waiting.get(client.id)
-      if (entry === undefined) waiting.set(client.id, (entry = { next: 1, queue: createFifo() }))
-      pushTo(entry.queue, deferred)
-      counts.open += 1
-    },
-    reply: (id: number, sequence: number, result: Uint8Array): void => {
-      const entry = waiting.get(id)
-      const deferred = entry && peekAt(entry.queue, sequence - entry.next)
-      if (deferred) deferred.result = result
-    },
-    /** Entries `from` to `through` are applied, the last one at log index `index`. */
-    complete: (
-      id: number,
-      range: { readonly from: number; readonly through: number; readonly index: number },
-      { durability, clusterId }: { readonly durability: Durability; readonly clusterId: string },
-    ): void => {
-      const entry = waiting.get(id)
-      if (entry === undefined) return
-      const { from, through, index } = range
-      for (let sequence = from; sequence <= through; sequence++) {
-        const deferred = settle(entry, sequence - entry.next)
-        const result = deferred?.result ?? null
-        if (deferred === null) continue
-        const at = index - through + sequence
-        deferred.resolve({ index: at, result, durability, token: tokenOf(clusterId, at) })
-      }
-      forgetEnded(entry)
-    },
-    fail: (client: IngestClient, error: ReplicaError): void => {
-      const entry = waiting.get(client.id)
-      if (entry === undefined) return
-      waiting.delete(client.id)
-      const notProposed = withOutcome(error, 'not-proposed')
-      const unknown = withOutcome(error, 'unknown')
-      for (let place = 0; place < sizeOfFifo(entry.queue); place++) {
-        const isPublished = entry.next + place <= client.publishedThrough
-        settle(entry, place)?.reject(isPublished ? unknown : notProposed)
-      }
-    },
-  }
-}
-
-const withOutcome = (error: ReplicaError, outcome: ReplicaError['outcome']): ReplicaError =>
-  new ReplicaError(error.code, error.message.replace(`${error.code}: `, ''), error.detail, outcome)
-
-/** The signal ends the waiting, not the proposal; nothing listens to it afterwards. */
-function abortable(deferred: Deferred, signal: AbortSignal): Deferred {
-  const onAbort = (): void => deferred.reject(aborted('unknown'))
-  const forget = (): void => signal.removeEventListener('abort', onAbort)
-  signal.addEventListener('abort', onAbort, { once: true })
-  return {
-    resolve: (value) => {
-      forget()
-      deferred.resolve(value)
-    },
-    reject: (error) => {
-      forget()
-      deferred.reject(error)
-    },
-    result: null,
-  }
-}
-
-const aborted = (outcome: ReplicaError['outcome']): ReplicaError =>
-  new ReplicaError('E_ABORTED', 'the signal was aborted', { reason: 'signal' }, outcome)
+export const notAvailable = (feature: string): ReplicaError =>
+  new ReplicaError('E_NOT_AVAILABLE', `${feature}: not available yet`, { feature })
 
 const transferring = (): ReplicaError =>
   new ReplicaError('E_TRANSFERRING', 'leadership is being handed over', { reason: 'transfer' })

@@ -38,6 +38,7 @@ export const KNOBS = {
   pipelineDepth: { min: 1, max: 1_024, default: 8, why: 'batches ordered and not yet chosen' },
   windowBytes: { min: 4_096, max: 2 ** 28, default: 2 ** 23, why: 'bytes in flight to one peer' },
   uncommittedBytesMax: { min: 65_536, max: 2 ** 28, default: 2 ** 24, why: 'early refusals' },
+  groupBytesMax: { min: 4_096, max: 2 ** 28, default: 2 ** 26, why: 'memory of an open group' },
   ringSizeBytes: { min: 2 ** 16, max: 2 ** 30, default: 2 ** 25, why: 'how far a stage may lag' },
   walSegmentSizeBytes: { min: 2 ** 20, max: 2 ** 30, default: 2 ** 26, why: 'preallocated file' },
   retainBytes: { min: 0, max: UNBOUNDED, default: 0, why: 'log kept behind applied; 0: all' },

@@ -17,6 +17,8 @@ export interface Tuning {
   readonly pipelineDepth: number
   readonly windowBytes: number
   readonly uncommittedBytesMax: number
+  /** Of all entries of one group; every node keeps an open group in memory. */
+  readonly groupBytesMax: number
   readonly ringSizeBytes: number
   readonly walSegmentSizeBytes: number
   /** Log kept on disk behind the applied index; 0: all of it. */

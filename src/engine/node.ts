@@ -83,6 +83,15 @@ export interface ReplicaNode {
   readonly leads: boolean
   /** @throws ReplicaError; its `outcome` says whether the entry may still be chosen */
   propose(payload: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<Proposed>
+  /**
+   * Entries that take effect together, next to each other in the log, or not at all, whoever dies.
+   * Resolves with the results in order of `payloads` when all of them are applied here.
+   * @throws ReplicaError E_GROUP_SIZE, and as `propose`, for the group as a whole
+   */
+  proposeGroup(
+    payloads: readonly Uint8Array[],
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<readonly Proposed[]>
   /** A batch interface for millions of entries a second. @throws E_NOT_LEADER */
   writer(): Writer
   /** Entries that take effect exactly once, in order. @throws ReplicaError as `propose` */
@@ -190,6 +199,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     durability: spec.durability,
     clientIdBase: clientIdBaseOf(spec),
     payloadSizeBytesMax: tuning.batchBytesMax - 1_024,
+    groupBytesMax: tuning.groupBytesMax,
     completesOnApply: spec.engine === 'basic-paxos',
   })
   const sessions = createSessionSide(ingest, client, spec.engine)
@@ -239,6 +249,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
       return ingest.leads
     },
     propose: (payload, options) => client.propose(payload, options),
+    proposeGroup: (payloads, options) => client.proposeGroup(payloads, options),
     writer: () => client.writer(),
     openSession: () => sessions.open(),
     resumeSession: (session, nextSequence) => sessions.resume(session, nextSequence),

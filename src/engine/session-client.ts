@@ -22,7 +22,7 @@ import {
   decodeAnswer,
 } from '../stages/session-bytes.ts'
 import { VERDICT } from '../stages/session-table.ts'
-import { type ClientSide, type Proposed, notLeader } from './client.ts'
+import { type ClientSide, type Proposed, notAvailable, notLeader } from './client.ts'
 
 /** What became of a sequence, for ever; `unknown`: not decided, or not known any more. */
 export type SequenceOutcome = 'committed' | 'never' | 'unknown'
@@ -43,6 +43,15 @@ export interface Session {
     options?: { readonly signal?: AbortSignal; readonly sequence?: number },
   ): Promise<Proposed>
   /**
+   * Entries with consecutive sequences that take effect together or not at all, also when they are
+   * proposed again; in order of `payloads`.
+   * @throws ReplicaError E_GROUP_SIZE, and as `propose`
+   */
+  proposeGroup(
+    payloads: readonly Uint8Array[],
+    options?: { readonly signal?: AbortSignal; readonly sequence?: number },
+  ): Promise<readonly Proposed[]>
+  /**
    * Decides what became of a sequence. `never` is a promise: what the session proposed from this
    * sequence on, anywhere, has no effect from now on, and new entries start at the new `next`.
    * @throws ReplicaError with outcome `not-proposed` when the log was not asked
@@ -61,7 +70,7 @@ export interface SessionSide {
 
 export function createSessionSide(
   ingest: Pick<Ingest, 'leads' | 'leader'>,
-  client: Pick<ClientSide, 'lane' | 'submit'>,
+  client: Pick<ClientSide, 'lane' | 'submit' | 'submitGroup'>,
   engine: 'xpaxos' | 'basic-paxos',
 ): SessionSide {
   const entries = client.lane(SESSION_FRAMES)
@@ -69,8 +78,7 @@ export function createSessionSide(
   const checkEngine = (): void => {
     if (engine === 'xpaxos') return
     // Its values may be chosen in another order than they were proposed in.
-    const feature = 'sessions with basic-paxos'
-    throw new ReplicaError('E_NOT_AVAILABLE', `${feature}: not available yet`, { feature })
+    throw notAvailable('sessions with basic-paxos')
   }
   /** What the log answers; `onTaken` is called at once if the entry is taken. */
   const ask = (
@@ -78,12 +86,9 @@ export function createSessionSide(
     mark: SessionMark,
     payload: Uint8Array,
     options: { readonly signal?: AbortSignal | undefined; readonly onTaken?: () => void } = {},
-  ): Promise<SessionAnswer & Pick<Proposed, 'durability' | 'token'>> =>
+  ): Promise<Answered> =>
     new Promise((resolve, reject) => {
-      const onAnswer = ({ result, durability, token }: Proposed): void => {
-        assert(result !== null, 'an own entry of a session is answered')
-        resolve({ ...decodeAnswer(result), durability, token })
-      }
+      const onAnswer = (value: Proposed): void => resolve(answeredOf(value))
       const deferred = { resolve: onAnswer, reject, result: null }
       client.submit(lane, deferred, payload, options.signal, mark)
       options.onTaken?.()
@@ -106,6 +111,19 @@ export function createSessionSide(
         const onTaken = (): void => void (next = Math.max(next, sequence + 1))
         const mark = { session: id, sequence }
         return proposedOf(await ask(entries, mark, payload, { signal, onTaken }), mark)
+      },
+      async proposeGroup(payloads, { signal, sequence = next } = {}) {
+        if (closed) throw new ReplicaError('E_CLOSED', 'closed', { what: 'session' })
+        checkNumbers({ sequence })
+        if (sequence > next) throw outOfOrder(sequence, next)
+        const values = await new Promise<readonly Proposed[]>((resolve, reject) => {
+          const mark = { session: id, sequence }
+          client.submitGroup(entries, { resolve, reject }, payloads, signal, mark)
+          next = Math.max(next, sequence + payloads.length)
+        })
+        return values.map((value, i) =>
+          proposedOf(answeredOf(value), { session: id, sequence: sequence + i }),
+        )
       },
       async outcome(sequence) {
         checkNumbers({ sequence })
@@ -140,11 +158,15 @@ export function createSessionSide(
   }
 }
 
+type Answered = SessionAnswer & Pick<Proposed, 'durability' | 'token'>
+
+function answeredOf({ result, durability, token }: Proposed): Answered {
+  assert(result !== null, 'an own entry of a session is answered')
+  return { ...decodeAnswer(result), durability, token }
+}
+
 /** @throws ReplicaError what the verdict means, if it is not an answer */
-function proposedOf(
-  answer: SessionAnswer & Pick<Proposed, 'durability' | 'token'>,
-  { session, sequence }: SessionMark,
-): Proposed {
+function proposedOf(answer: Answered, { session, sequence }: SessionMark): Proposed {
   const { verdict, index, next, result, durability, token } = answer
   switch (verdict) {
     case VERDICT.applied:

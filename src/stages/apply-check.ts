@@ -55,7 +55,8 @@ export function noteFrame(
   header: Readonly<FrameHeader>,
 ): void {
   const { clientId, clientSequence, count, kind } = header
-  if (kind === FRAME_KIND.config || kind === FRAME_KIND.empty) return // nobody waits for them
+  const isOfClients = kind === FRAME_KIND.entries || kind === FRAME_KIND.session
+  if (!isOfClients) return // nobody waits for them
   check.entries += count
   if (clientId === 0) return
   let client = check.clients.get(clientId)

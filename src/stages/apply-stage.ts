@@ -1,7 +1,8 @@
 /**
  * Apply stage: executes chosen frames on the state machine, in log order, and checks as they pass
  * that no client's entry is lost or repeated (apply-check.ts). Frames with sessions go entry by
- * entry through the session table (session-frames.ts), all others as they are.
+ * entry through the session table (session-frames.ts), all others as they are. Frames of a group
+ * wait for its end (open-group.ts).
  *
  *     decide --[APPLY]--> apply --[APPLIED]--> decide
  *                         apply --[REPLIES, bytes]--> the client whose own entries they were
@@ -17,6 +18,7 @@ import {
   FRAME_KIND,
   type FrameHeader,
   createFrameHeader,
+  isContinued,
   readFrameHeader,
 } from '../codec/frame.ts'
 import { assert } from '../base/assert.ts'
@@ -25,6 +27,7 @@ import { type LogRing, publish, tryClaim } from '../ring/log-ring.ts'
 import { type ApplyCheck, noteFrame } from './apply-check.ts'
 import * as cell from './cells.ts'
 import { type Reply, createFrameBatch } from './frame-batch.ts'
+import { type FrameBytes, createOpenGroup, takeOfGroup } from './open-group.ts'
 import { type OutPort, claim, drain, flush } from './port.ts'
 import { createSessionFrames } from './session-frames.ts'
 import { type SessionTable, createSessionTable } from './session-table.ts'
@@ -56,8 +59,10 @@ export function createApplyStage(wiring: ApplyWiring): Stage {
   const header = createFrameHeader()
   const batch = createFrameBatch()
   const pending: Answer[] = []
+  const group = createOpenGroup()
 
-  let applied = 0
+  /** Everything through this index is applied or void, or waits in `group` for its end. */
+  let taken = 0
 
   const onOrder = (words: Float64Array, base: number): number => {
     if (words[base] !== cell.APPLY && desk?.onOrder(words, base) === true) return 1
@@ -66,30 +71,60 @@ export function createApplyStage(wiring: ApplyWiring): Stage {
     const limit = offset + words[base + cell.AT_SIZE]!
     const answersAll = words[base + 6] === 1
     const start = words[base + 1]!
+    const before = appliedThrough(start - 1)
     let first = start
     let frames = 0
     for (let at = offset; at < limit; at += header.sizeBytes) {
       const check = readFrameHeader(log.bytes, log.view, at, limit, header)
       assert(check === 'ok', 'a frame in a ring was verified before it was ordered')
-      noteFrame(wiring.check, log.bytes, at, header)
-      const isOwn = answersAll || wiring.isOwnClient(header.clientId)
-      const replies: Reply[] | null = isOwn && toClient !== null ? [] : null
-      applyFrame(log, at, first, replies)
-      if (replies !== null) pending.push(answerOf(header, first, replies))
+      const isOfGroup = isContinued(header.flags) || group.frames.length > 0
+      if (!isOfGroup) takeFrame(log, at, first, header, answersAll)
+      else {
+        for (const held of takeOfGroup(group, log, at, first, header)) {
+          takeFrame(held.log, 0, held.first, held.header, answersAll)
+        }
+      }
       first += header.count
       frames += 1
     }
-    applied = first - 1
-    wiring.onApplied(applied, frames, first - start)
+    taken = first - 1
+    const applied = appliedThrough(taken)
+    wiring.onApplied(applied, frames, applied - before)
     const at = claim(toDecide)
     toDecide.words[at] = cell.APPLIED
     toDecide.words[at + 1] = words[base + 7]!
+    toDecide.words[at + 2] = applied
     return 1
   }
-  const applyFrame = (log: LogRing, at: number, first: number, replies: Reply[] | null): void => {
+  /** Of what was taken: an open group has not had its effect yet. */
+  const appliedThrough = (through: number): number => {
+    const [held] = group.frames
+    return held === undefined ? through : held.first - 1
+  }
+  const takeFrame = (
+    log: FrameBytes,
+    at: number,
+    first: number,
+    header: FrameHeader,
+    answersAll: boolean,
+  ): void => {
+    noteFrame(wiring.check, log.bytes, at, header)
+    const isOwn = answersAll || wiring.isOwnClient(header.clientId)
+    const replies: Reply[] | null = isOwn && toClient !== null ? [] : null
+    applyFrame(log, at, first, header, replies)
+    if (replies !== null) pending.push(answerOf(header, first, replies))
+  }
+  const applyFrame = (
+    log: FrameBytes,
+    at: number,
+    first: number,
+    header: FrameHeader,
+    replies: Reply[] | null,
+  ): void => {
     if ((header.flags & FRAME_FLAG_SESSIONS) !== 0) {
       return sessions.apply(log, at, first, header, replies)
     }
+    assert(header.kind !== FRAME_KIND.abort, 'an abort ends an open group')
     if (header.kind !== FRAME_KIND.entries) return // of the protocol: takes indexes, says nothing
     batch.enter(log, at, first, header, replies)
     execute()
@@ -120,7 +155,8 @@ export function createApplyStage(wiring: ApplyWiring): Stage {
     if (!sendAnswers()) return 0
     let work = drain(orders, ORDERS_MAX, onOrder)
     sendAnswers()
-    if (desk !== null) work += desk.doWork(applied)
+    // What waits in an open group takes effect at its end: no read at an index within it sees it.
+    if (desk !== null) work += desk.doWork(taken)
     flush(toDecide)
     if (toClient !== null) flush(toClient.port)
     return work

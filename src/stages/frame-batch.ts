@@ -13,7 +13,7 @@ import {
   FRAME_HEADER_SIZE_BYTES,
   type FrameHeader,
 } from '../codec/frame.ts'
-import type { LogRing } from '../ring/log-ring.ts'
+import type { FrameBytes } from './open-group.ts'
 
 /** Fits in half of the client's ring. */
 const REPLY_SIZE_MAX_BYTES = 2 * 1024 * 1024
@@ -35,14 +35,14 @@ export interface Reply {
 export interface FrameBatch extends ApplyBatch {
   /** Moves to the frame at byte `offset` of the ring; replies go to `replies` if that is given. */
   enter(
-    log: LogRing,
+    log: FrameBytes,
     offset: number,
     first: number,
     header: Readonly<FrameHeader>,
     replies: Reply[] | null,
   ): void
   /** Moves to a part of a frame with `sessions`. */
-  enterRun(log: LogRing, run: EntryRun, replies: Reply[]): void
+  enterRun(log: FrameBytes, run: EntryRun, replies: Reply[]): void
 }
 
 const LENGTH_SIZE_BYTES = 4
@@ -62,7 +62,7 @@ export function createFrameBatch(): FrameBatch {
     offset: 0,
     size: 0,
     enter(
-      log: LogRing,
+      log: FrameBytes,
       offset: number,
       first: number,
       header: Readonly<FrameHeader>,
@@ -72,7 +72,7 @@ export function createFrameBatch(): FrameBatch {
       skip = (header.flags & FRAME_FLAG_SESSIONS) === 0 ? 0 : ENTRY_SESSION_SIZE_BYTES
       place(log, { first, count: header.count, body: at, end: at + header.bodySizeBytes }, out)
     },
-    enterRun(log: LogRing, run: EntryRun, out: Reply[]): void {
+    enterRun(log: FrameBytes, run: EntryRun, out: Reply[]): void {
       skip = ENTRY_SESSION_SIZE_BYTES
       place(log, run, out)
     },
@@ -108,7 +108,7 @@ export function createFrameBatch(): FrameBatch {
       replies?.push({ place: batch.first + i, bytes: bytes.slice() })
     },
   }
-  const place = (log: LogRing, run: EntryRun, out: Reply[] | null): void => {
+  const place = (log: FrameBytes, run: EntryRun, out: Reply[] | null): void => {
     batch.first = run.first
     batch.count = run.count
     batch.bytes = log.bytes

@@ -10,6 +10,7 @@
  * does).
  */
 import { FRAME_KIND, type FrameHeader, checkFrame, createFrameHeader } from '../codec/frame.ts'
+import { isContinued } from '../codec/frame.ts'
 import { available, cellBase, consume } from '../ring/cell-ring.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
 import { type LogRing, UNIT_SIZE_BYTES } from '../ring/log-ring.ts'
@@ -114,7 +115,7 @@ function framesOf(
     if (frames.length === FRAMES_MAX) return []
     if (checkFrame(log.bytes, log.view, at, limit, header) !== 'ok') return []
     if (header.kind === FRAME_KIND.config && !isKnownConfig(log, at, header)) return []
-    frames.push({ ...header })
+    frames.push({ ...header, continues: isContinued(header.flags) })
   }
   return frames
 }

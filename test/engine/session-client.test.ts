@@ -38,7 +38,7 @@ function open() {
   )
   const client = createClientSide(ingest, {
     ...{ replies, replyBytes, durability: 'os', clientIdBase: 100, completesOnApply: false },
-    payloadSizeBytesMax: 1_000,
+    ...{ payloadSizeBytesMax: 1_000, groupBytesMax: 64_000 },
     ...{ clusterId: 'c', readSide: null },
   })
   const sessions = createSessionSide(ingest, client, 'xpaxos')

@@ -115,6 +115,7 @@ export function openClientOf(
     durability: spec.durability,
     clientIdBase: (spec.nonce % 2 ** 31) * 2 ** 21 + 1,
     payloadSizeBytesMax: tuning.batchBytesMax - 1_024,
+    groupBytesMax: tuning.groupBytesMax,
     completesOnApply: false,
     clusterId: spec.clusterId,
     readSide: null,
@@ -219,10 +220,12 @@ const noSessions = (): ReplicaError => {
   return new ReplicaError('E_NOT_AVAILABLE', `${feature}: not available yet`, { feature })
 }
 
-/** The ceiling executes what comes, as it comes: nothing would decide about a retry. */
-export const WITHOUT_SESSIONS: Pick<ReplicaNode, 'openSession' | 'resumeSession'> = {
-  openSession: () => Promise.reject(noSessions()),
-  resumeSession() {
-    throw noSessions()
-  },
-}
+/** The ceiling executes what comes, as it comes: nothing would decide about a retry or a group. */
+export const WITHOUT_SESSIONS: Pick<ReplicaNode, 'openSession' | 'resumeSession' | 'proposeGroup'> =
+  {
+    proposeGroup: () => Promise.reject(noSessions()),
+    openSession: () => Promise.reject(noSessions()),
+    resumeSession() {
+      throw noSessions()
+    },
+  }
