@@ -168,8 +168,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'abort-although-no-group-is-open',
     invariant: 'I22',
     file: `${X}/tail.ts`,
-    from: 'return tail.marks.length > tail.head ? tail.marks.at(-1)!.continues : tail.baseContinues',
-    to: 'return tail.marks.some(({ continues }) => continues)',
+    from: 'tail.head ? tail.marks.at(-1)!.continues : tail',
+    to: 'tail.head ? tail.marks.some(({ continues }) => continues) : tail',
     classes: ['groups'],
   },
   {

@@ -103,7 +103,7 @@ test('Basic Paxos has no groups, and says so', async () => {
   expect(codeOf(await failing(leader.proposeGroup(texts('a', 2))))).toBe('E_NOT_AVAILABLE')
 })
 
-test('a group larger than the ring and the window goes through, and nothing gets between', async () => {
+test('a group larger than ring and window goes through, with nothing in between', async () => {
   const cluster = await openCluster({ dataDir: temporaryFolder(), stateMachine: LIST_MODULE })
   const leader = await cluster.leader()
   const many = names('g', 100).map((name) => text(name.padEnd(30_000, '.')))
@@ -119,7 +119,7 @@ test('a group larger than the ring and the window goes through, and nothing gets
   expect(after.index).toBe(first + 100)
 })
 
-test('a leader killed within a group: nothing of it takes effect, at any node, ever', async () => {
+test('a leader killed within a group: nothing of it ever takes effect', async () => {
   const options = { ...SLOWLY, dataDir: temporaryFolder(), stateMachine: LIST_MODULE }
   const cluster = await openCluster(options)
   const leader = await cluster.leader()
@@ -149,7 +149,7 @@ test('a leader killed within a group: nothing of it takes effect, at any node, e
   }
 })
 
-test('a group of a session that died with its leader is proposed again, and applies once', async () => {
+test('a group of a session that died with its leader applies once when proposed again', async () => {
   const options = { ...SLOWLY, dataDir: temporaryFolder(), stateMachine: LIST_MODULE }
   const cluster = await openCluster(options)
   const leader = await cluster.leader()
