@@ -149,7 +149,7 @@ test('a leader killed within a group: nothing of it ever takes effect', async ()
   }
 })
 
-test('a group of a session that died with its leader applies once when proposed again', async () => {
+test('a group of a session whose leader died applies once when proposed again', async () => {
   const options = { ...SLOWLY, dataDir: temporaryFolder(), stateMachine: LIST_MODULE }
   const cluster = await openCluster(options)
   const leader = await cluster.leader()
