@@ -23,7 +23,7 @@ import type { Durability } from '../wal/identity.ts'
 import { type GroupDeferred, checkGroup, deferredsOf } from './group-client.ts'
 import { type Deferred, abortable, aborted, createProposals } from './proposals.ts'
 import type { ReadSide } from './read-client.ts'
-import type { SessionToken } from './token.ts'
+import type { History, SessionToken } from './token.ts'
 
 const REPLIES_MAX = 1_024
 
@@ -104,7 +104,7 @@ export function createClientSide(
     readonly replies: CellRing
     readonly replyBytes: LogRing
     readonly durability: Durability
-    readonly clusterId: string
+    readonly history: History
     /** Null where nobody reads. */
     readonly readSide: ReadSide | null
     readonly clientIdBase: number

@@ -8,7 +8,7 @@ import { ReplicaError } from '../base/errors.ts'
 import type { StateMachine } from '../base/state-machine.ts'
 import type { Member, MemberRole } from '../core/engine.ts'
 import type { NodeId } from '../core/ids.ts'
-import { membershipOf, membershipProblem } from '../core/membership.ts'
+import { isHistoryEpoch, membershipOf, membershipProblem } from '../core/membership.ts'
 import type { Durability } from '../wal/identity.ts'
 import type {
   EngineKind,
@@ -76,6 +76,11 @@ export interface CommonOptions {
   /** Promises that phase 1 needs and acceptances that phase 2 needs. Default: majorities. */
   readonly quorums?: { readonly prepare: number; readonly accept: number }
   /**
+   * Of nodes that join after a disaster command: the history epoch that it printed, and that
+   * `status()` of the running nodes shows. Default 0: the history was never forked.
+   */
+  readonly historyEpoch?: number
+  /**
    * How many nodes there may be in the life of this process: so many ids, counted from the first
    * members on, have memory to talk to. Default: four more than there are.
    */
@@ -119,6 +124,10 @@ export function specOf(input: SpecInput): NodeSpec {
     problems.push(`${name}=${value}: want one of ${allowed.join(', ')}`)
   }
   if (input.clusterId === '') problems.push('clusterId: want a name')
+  const { historyEpoch = 0 } = input
+  if (!isHistoryEpoch(historyEpoch)) {
+    problems.push(`historyEpoch=${historyEpoch}: want 0, or what a disaster command printed`)
+  }
   if (input.transport.kind === 'tcp')
     checkAddresses(input.id, members, reserved, input.transport, problems)
   const stateMachine = stateMachineOf(input.stateMachine, problems)
@@ -135,6 +144,7 @@ export function specOf(input: SpecInput): NodeSpec {
     quorums: input.quorums ?? null,
     reserved,
     clusterId: input.clusterId ?? 'xpaxos',
+    historyEpoch,
     durability: input.durability ?? 'fsync',
     dataDir: resolve(input.dataDir),
     layout: layout === 'auto' ? autoLayout() : layout,

@@ -67,6 +67,8 @@ export interface NodeSpec {
   /** Added to a running cluster: the log says who belongs to it. */
   readonly joins: boolean
   readonly quorums: { readonly prepare: number; readonly accept: number } | null
+  /** Of a node that joins: the history of the cluster that it joins (docs/disaster.md). */
+  readonly historyEpoch: number
   /** Ids of members that may come later, whom this node has memory for. */
   readonly reserved: readonly number[]
   readonly clusterId: string

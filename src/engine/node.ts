@@ -27,7 +27,7 @@ import {
 import { type Session, createSessionSide } from './session-client.ts'
 import { processMs, wallMs } from './process-clock.ts'
 import { type ReadAnswer, type ReadOptions, type ReadSide, createReadSide } from './read-client.ts'
-import type { SessionToken } from './token.ts'
+import type { History, SessionToken } from './token.ts'
 import {
   APPLIED_COUNTERS,
   type NodeMemory,
@@ -58,6 +58,8 @@ export interface NodeStatus {
   readonly roundTripUs: number
   /** The newest in this node's log; null until it has told. */
   readonly membership: MembershipStatus | null
+  /** Of the cluster's history; above 0 since a disaster command has forked it. */
+  readonly historyEpoch: number
 }
 
 export interface StageStatistics {
@@ -190,9 +192,10 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
   const { spec, memory, threads, callerLoop, onEvent } = parts
   const { id, tuning } = spec
   const { ingest, operator } = openIngest(parts)
-  const readSide = openReadSide(parts)
+  const history: History = { cluster: spec.clusterId, epoch: 0 }
+  const readSide = openReadSide(parts, history)
   const client = createClientSide(ingest, {
-    clusterId: spec.clusterId,
+    history,
     readSide,
     replies: openCellRing(memory.replies),
     replyBytes: openLogRing(memory.replyBytes),
@@ -231,6 +234,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     await release()
     throw error
   })
+  history.epoch = host.historyEpoch
   const end = async (stop: () => Promise<ApplyReport | null>): Promise<ApplyReport | null> => {
     client.fail(closedError())
     operator.fail(closedError())
@@ -261,7 +265,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
       checkPeer(spec, peer)
       host.addPeer(peer)
     },
-    status: statusOf(id, memory, operator),
+    status: statusOf(id, memory, operator, history),
     statistics: () => statisticsOf(memory),
     close: () => (ended ??= end(() => host.close())),
     kill: async () => void (await (ended ??= end(() => host.kill().then(() => null)))),
@@ -269,7 +273,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
   }
 }
 
-function openReadSide({ spec, memory, threads }: OpenParts): ReadSide {
+function openReadSide({ spec, memory, threads }: OpenParts, history: History): ReadSide {
   const bellOf = (stage: 'decide' | 'apply') =>
     threads[stage] === 'caller' ? null : openBell(memory.bells[threads[stage]]!)
   const isLogger = spec.members.find(({ id }) => id === spec.id)?.role === 'logger'
@@ -278,7 +282,7 @@ function openReadSide({ spec, memory, threads }: OpenParts): ReadSide {
     queryBytes: openLogRing(memory.queryBytes),
     asked: outPort(openCellRing(memory.reads), bellOf('decide')),
     answerBytes: openLogRing(memory.replyBytes),
-    clusterId: spec.clusterId,
+    history,
     missing: isLogger ? 'reads at a logger' : spec.engine === 'xpaxos' ? null : 'reads',
     hasLeases: spec.tuning.leaseMs > 0,
     nowMs: () => performance.now(),
@@ -340,7 +344,12 @@ function checkPeer(spec: NodeSpec, { id, port }: PeerAddress): void {
 const closedError = (): ReplicaError =>
   new ReplicaError('E_CLOSED', 'the node is closed', { what: 'node' })
 
-function statusOf(id: number, memory: NodeMemory, operator: Operator): () => NodeStatus {
+function statusOf(
+  id: number,
+  memory: NodeMemory,
+  operator: Operator,
+  { epoch: historyEpoch }: History,
+): () => NodeStatus {
   const view = openCounters(VIEW_COUNTERS, memory.view)
   const applied = openCounters(APPLIED_COUNTERS, memory.applied)
   const lease = openLease(memory.lease)
@@ -349,7 +358,7 @@ function statusOf(id: number, memory: NodeMemory, operator: Operator): () => Nod
     const { applied: through } = countersOf(applied)
     const { membership } = operator
     const leased = isLeaseValid(lease, leaseLifeOf(lease), processMs(), wallMs())
-    const seen = { ...rest, leased, membership, applied: through }
+    const seen = { ...rest, leased, membership, historyEpoch, applied: through }
     return { id, ...seen, role: ROLE_CODES[role] ?? 'follower' }
   }
 }

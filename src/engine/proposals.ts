@@ -18,7 +18,7 @@ import {
 import type { IngestClient } from '../stages/ingest-stage.ts'
 import type { Durability } from '../wal/identity.ts'
 import type { Proposed } from './client.ts'
-import { tokenOf } from './token.ts'
+import { type History, tokenOf } from './token.ts'
 
 /** A proposal that waits; `result` comes before its end. */
 export interface Deferred extends Ending<Proposed> {
@@ -72,7 +72,7 @@ export function createProposals() {
     complete: (
       id: number,
       range: { readonly from: number; readonly through: number; readonly index: number },
-      { durability, clusterId }: { readonly durability: Durability; readonly clusterId: string },
+      { durability, history }: { readonly durability: Durability; readonly history: History },
     ): void => {
       const entry = waiting.get(id)
       if (entry === undefined) return
@@ -82,7 +82,7 @@ export function createProposals() {
         const result = deferred?.result ?? null
         if (deferred === null) continue
         const at = index - through + sequence
-        deferred.resolve({ index: at, result, durability, token: tokenOf(clusterId, at) })
+        deferred.resolve({ index: at, result, durability, token: tokenOf(history, at) })
       }
       forgetEnded(entry)
     },

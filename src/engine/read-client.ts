@@ -14,7 +14,7 @@ import { type LogRing, publish, release, tryClaim } from '../ring/log-ring.ts'
 import * as cell from '../stages/cells.ts'
 import { type OutPort, claim, flush } from '../stages/port.ts'
 import * as reads from '../stages/read-cells.ts'
-import { type SessionToken, checkToken, tokenOf } from './token.ts'
+import { type History, type SessionToken, checkToken, tokenOf } from './token.ts'
 
 export type Consistency = 'linearizable' | 'lease' | 'session' | 'stale'
 
@@ -75,7 +75,7 @@ export interface ReadWiring {
   readonly queryBytes: LogRing
   readonly asked: OutPort
   readonly answerBytes: LogRing
-  readonly clusterId: string
+  readonly history: History
   /** What this node cannot do for readers; null: it reads. */
   readonly missing: string | null
   readonly hasLeases: boolean
@@ -83,7 +83,7 @@ export interface ReadWiring {
 }
 
 export function createReadSide(wiring: ReadWiring): ReadSide {
-  const { queries, queryBytes, asked, answerBytes, clusterId, nowMs } = wiring
+  const { queries, queryBytes, asked, answerBytes, history, nowMs } = wiring
   /** Not sent yet, by what they have in common; oldest first. */
   const unsent = new Map<string, Batch>()
   const sent = new Map<number, Batch>()
@@ -171,7 +171,7 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
     if (words[base] !== reads.ANSWERS) return false
     const id = words[base + 1]!
     const batch = sent.get(id)
-    const token = tokenOf(clusterId, words[base + 7]!)
+    const token = tokenOf(history, words[base + 7]!)
     const code = words[base + 8]!
     let last = -1
     reads.readItems(
@@ -294,7 +294,7 @@ function check(question: Uint8Array | null, options: ReadOptions, wiring: ReadWi
   if (problems.length > 0) {
     throw new ReplicaError('E_CONFIG_INVALID', problems.join('; '), { problems })
   }
-  if (token !== undefined) checkToken(token, wiring.clusterId)
+  if (token !== undefined) checkToken(token, wiring.history)
 }
 
 const notAvailable = (feature: string): ReplicaError =>

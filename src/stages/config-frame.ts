@@ -4,6 +4,7 @@
  * Any thread that owns its end of the ring.
  */
 import { type FrameHeader, FRAME_HEADER_SIZE_BYTES, FRAME_KIND } from '../codec/frame.ts'
+import type { FrameKind } from '../codec/frame.ts'
 import { entrySizeOf, frameSizeOf, stampFrame, writeEntry } from '../codec/frame.ts'
 import { createFrameHeader, readFrameHeader, writeFrameHeader } from '../codec/frame.ts'
 import { configBytesOf, decodeMembership } from '../codec/membership.ts'
@@ -58,9 +59,18 @@ export function putProtocolFrame(
   ballot: number,
   first: number,
 ): (FrameCell & Omit<FramePlace, 'ring'>) | null {
-  const isConfig = typeof frame !== 'string'
-  const payload = isConfig ? frame : NO_BYTES
-  const kind = isConfig ? FRAME_KIND.config : FRAME_KIND[frame]
+  if (typeof frame !== 'string') return putFrame(log, FRAME_KIND.config, frame, ballot, first)
+  return putFrame(log, FRAME_KIND[frame], NO_BYTES, ballot, first)
+}
+
+/** The same for any kind of one entry. */
+export function putFrame(
+  log: LogRing,
+  kind: FrameKind,
+  payload: Uint8Array,
+  ballot: number,
+  first: number,
+): (FrameCell & Omit<FramePlace, 'ring'>) | null {
   const bodySizeBytes = entrySizeOf(payload.length)
   const sizeBytes = frameSizeOf(bodySizeBytes)
   const offset = tryClaim(log, sizeBytes)

@@ -5,7 +5,8 @@
  *     inbox cells + bytes (one pair a peer) --> receive --[message cell, FRAME cells]--> decide
  *
  * Invariants: decide sees only frames whose header and body checksums are right; a message with a
- * bad frame is dropped whole and its link is reported broken; order within a link is kept. Neither
+ * bad frame is dropped whole and its link is reported broken; order within a link is kept; of a
+ * session with a node of another history nothing passes, not even that it began. Neither
  * blocks nor sleeps, so it runs on either kind of thread; it must not free ring bytes (decide
  * does).
  */
@@ -15,7 +16,8 @@ import { available, cellBase, consume } from '../ring/cell-ring.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
 import { type LogRing, UNIT_SIZE_BYTES } from '../ring/log-ring.ts'
 import { type Delay, dueAt } from '../net/delay.ts'
-import { AT_PAYLOAD_END, AT_PAYLOAD_OFFSET, AT_STAMP, LINK_KIND_MIN } from '../net/link.ts'
+import { AT_HISTORY, AT_PAYLOAD_END, AT_PAYLOAD_OFFSET, AT_STAMP } from '../net/link.ts'
+import { LINK_KIND_MIN, LINK_UP } from '../net/link.ts'
 import { AT_FRAMES, AT_SIZE, type FrameCell, writeFrameCell } from './cells.ts'
 import { isKnownConfig } from './config-frame.ts'
 import { type OutPort, claim, flush } from './port.ts'
@@ -35,6 +37,10 @@ export interface ReceiveLink {
   readonly ring: number
   /** Null: deliver at once. */
   readonly delay: Delay | null
+  /** The history epoch of this node; default 0. */
+  readonly history?: number
+  /** A session with a node of another history began. */
+  readonly onForeign?: () => void
   readonly onInvalid: () => void
   readonly onPayload: (sizeBytes: number) => void
 }
@@ -46,6 +52,7 @@ export function createReceiveStage(
 ): Stage {
   const header = createFrameHeader()
   const due = links.map(() => -1)
+  const foreign = links.map(() => false)
   const doWork = (): number => {
     if (!flush(toDecide)) return 0
     let work = 0
@@ -59,7 +66,9 @@ export function createReceiveStage(
     for (; taken < ready; taken++) {
       const base = cellBase(link.cells, taken)
       if (link.delay !== null && !isDue(link.delay, link.cells.words, base, place)) break
-      pass(link, link.cells.words, base, toDecide, header)
+      const { words } = link.cells
+      if (words[base] === LINK_UP) foreign[place] = isForeign(link, words, base)
+      if (!foreign[place]) pass(link, words, base, toDecide, header)
     }
     consume(link.cells, taken)
     return taken
@@ -74,6 +83,12 @@ export function createReceiveStage(
     return true
   }
   return { name: 'receive', doWork, close: () => undefined }
+}
+
+function isForeign(link: ReceiveLink, words: Float64Array, base: number): boolean {
+  const isOther = words[base + AT_HISTORY] !== (link.history ?? 0)
+  if (isOther) link.onForeign?.()
+  return isOther
 }
 
 function pass(

@@ -258,7 +258,7 @@ test.each<[name: string, want: FrameCheck, change: (view: DataView, bytes: Uint8
   ['another magic', 'magic', (view) => view.setUint16(0, 0x5059, true)],
   ['a later version', 'version', (view) => view.setUint8(2, 2)],
   ['kind 0', 'kind', (view) => view.setUint8(3, 0)],
-  ['kind 6', 'kind', (view) => view.setUint8(3, 6)],
+  ['kind 7', 'kind', (view) => view.setUint8(3, 7)],
   ['entries that continue', 'ok', (view) => view.setUint16(4, FRAME_FLAG_CONTINUES, true)],
   [
     'a config batch that continues',

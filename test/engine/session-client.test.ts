@@ -39,7 +39,7 @@ function open() {
   const client = createClientSide(ingest, {
     ...{ replies, replyBytes, durability: 'os', clientIdBase: 100, completesOnApply: false },
     ...{ payloadSizeBytesMax: 1_000, groupBytesMax: 64_000 },
-    ...{ clusterId: 'c', readSide: null },
+    ...{ history: { cluster: 'c', epoch: 0 }, readSide: null },
   })
   const sessions = createSessionSide(ingest, client, 'xpaxos')
   const [tell, answerPort] = [port(events), port(replies)]

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createDelay } from '../../src/net/delay.ts'
 import { deliver, deliverControl, inboxMemory, openInbox } from '../../src/net/inbox.ts'
-import { LINK_DOWN } from '../../src/net/link.ts'
+import { LINK_DOWN, LINK_UP } from '../../src/net/link.ts'
 import type { Delay } from '../../src/net/delay.ts'
 import * as cell from '../../src/stages/cells.ts'
 import { createReceiveStage } from '../../src/stages/receive-stage.ts'
@@ -10,13 +10,16 @@ import { cellRing, cellsOf, logRing, port, putFrame } from '../support/engine-ce
 const PEER = 3
 const KIND = 9
 
-function open(delay: Delay | null = null, capacityCells = 64) {
+function open(delay: Delay | null = null, capacityCells = 64, history = 0) {
   const inbox = openInbox(inboxMemory(64, 2 ** 18))
   const out = cellRing(capacityCells)
   const clock = { ms: 0 }
   const invalid = { count: 0 }
+  const foreign = { count: 0 }
   const link = {
     ...{ peer: PEER, cells: inbox.cells, log: inbox.log, ring: 2, delay },
+    history,
+    onForeign: () => void (foreign.count += 1),
     onInvalid: () => void (invalid.count += 1),
     onPayload: () => undefined,
   }
@@ -39,7 +42,7 @@ function open(delay: Delay | null = null, capacityCells = 64) {
     stage.doWork()
     return cellsOf(out)
   }
-  return { inbox, clock, invalid, stage, put, work, out }
+  return { inbox, clock, invalid, foreign, stage, put, work, out }
 }
 
 test('a message comes with one cell a frame, which lies where the cell says', () => {
@@ -80,10 +83,26 @@ test('messages of an emulated link keep their order and come when they are due',
   expect(clock.ms).toBeGreaterThan(10)
 })
 
+const controlOf = (kind: number, history: number) => ({
+  ...{ kind, peer: 8, session: 1, incarnation: 0, nonce: 0, history },
+})
+
+test('of a session with a node of another history nothing passes, until one of its own', () => {
+  const { put, work, inbox, foreign } = open(null, 64, 65_538)
+  deliverControl(inbox, controlOf(LINK_UP, 0), 0)
+  put(0, 1)
+  deliverControl(inbox, controlOf(LINK_DOWN, 0), 0)
+  expect([work(), foreign.count]).toEqual([[], 1])
+  deliverControl(inbox, controlOf(LINK_UP, 65_538), 0)
+  put(0, 2)
+  expect(work().map(([kind]) => kind)).toEqual([LINK_UP, KIND])
+  expect(foreign.count).toBe(1)
+})
+
 test('a link that ends is told in its place', () => {
   const { put, work, inbox } = open()
   put(0, 1)
-  deliverControl(inbox, { kind: LINK_DOWN, peer: 8, session: 1, incarnation: 0, nonce: 0 }, 0)
+  deliverControl(inbox, controlOf(LINK_DOWN, 0), 0)
   put(0, 2)
   expect(work().map((words) => [words[0], words[1]])).toEqual([
     [KIND, PEER],

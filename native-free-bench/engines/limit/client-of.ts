@@ -117,7 +117,7 @@ export function openClientOf(
     payloadSizeBytesMax: tuning.batchBytesMax - 1_024,
     groupBytesMax: tuning.groupBytesMax,
     completesOnApply: false,
-    clusterId: spec.clusterId,
+    history: { cluster: spec.clusterId, epoch: 0 },
     readSide: null,
   })
   const toIngest = outPort(openCellRing(memory.admissions), null)
@@ -186,7 +186,8 @@ export function statusOf(id: number, memory: NodeMemory): () => NodeStatus {
   return () => {
     const { role, ...rest } = countersOf(view)
     const { applied: through } = countersOf(applied)
-    const seen = { ...rest, leased: false, membership: null, applied: through }
+    const unasked = { leased: false, membership: null, historyEpoch: 0 }
+    const seen = { ...rest, ...unasked, applied: through }
     return { id, ...seen, role: ROLE_CODES[role] ?? 'follower' }
   }
 }
