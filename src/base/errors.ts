@@ -46,6 +46,8 @@ export interface ErrorDetails {
   E_HISTORY_INVALID: { readonly line: number; readonly field: string; readonly problem: string }
   E_FRAME_INVALID: { readonly field: string; readonly problem: string }
   E_DATA_DIR: { readonly problem: string }
+  /** A disaster command cannot be right for this directory; nothing was written. */
+  E_DISASTER_REFUSED: { readonly problem: string }
   E_WAL_CORRUPT: { readonly segment: string; readonly offsetBytes: number }
   E_DISK: { readonly syscall: string; readonly errno: string }
   E_LISTEN: { readonly port: number; readonly errno: string }

@@ -6,7 +6,8 @@
  *     word    0     1     2        3       4        5       6      7 ........ 15
  *           | kind| from| payload| frames| end    | offset| stamp| message fields |
  *           |     |     | bytes  |       | of log | in log| ms   |                |
- *     up    | 240 | peer| 0      | 0     | 0      | 0     | ms   | session, incarnation, nonce, hist.
+ *     up    | 240 | peer| 0      | 0     | 0      | 0     | ms   | session, incarnation, nonce,
+ *           |     |     |        |       |        |       |      | history
  *     down  | 241 | peer| 0      | 0     | 0      | 0     | ms   | session
  *
  * Invariants: a payload is published before the cell that names it; whatever came in a session lies
