@@ -7,7 +7,7 @@ import { hasCode } from '../../src/base/errors.ts'
 import { FRAME_KIND } from '../../src/codec/frame.ts'
 import { encodeMembership } from '../../src/codec/membership.ts'
 import type { Member } from '../../src/core/engine.ts'
-import { type Ballot, type LogIndex, type Lsn, ballotOf, nodeId } from '../../src/core/ids.ts'
+import { type LogIndex, type Lsn, ballotOf, nodeId } from '../../src/core/ids.ts'
 import { type Membership, membershipOf } from '../../src/core/membership.ts'
 import type { WalRecord } from '../../src/core/records.ts'
 import { createXPaxos } from '../../src/core/xpaxos/core.ts'
@@ -161,7 +161,7 @@ test('a group that the log ends within is aborted before anything else', () => {
   expect(found(storage).recovered.marks.at(-1)).toMatchObject({ through: 15, continues: false })
 })
 
-test('an open change at the end of the log is replaced; a second command makes a new history', () => {
+test('an open change at the end is replaced; a second command makes a new history', () => {
   const open = config({ ...membershipOf([...THREE, voter(9)]), highestId: nodeId(20) })
   const storage = survivorDir(({ put }) => put(open))
   carryOut(storage, planOf(storage, order('force-single-leader', null)), 'first')
@@ -293,7 +293,7 @@ test('damage is refused as at any start', () => {
 
 class PowerLoss extends Error {}
 
-/** Runs the command until the power fails before its n-th operation on the disk; false: it did not. */
+/** Runs the command until power fails before its n-th operation on the disk; false: it did not. */
 function losePowerAt(storage: MemoryStorage, plan: DisasterPlan, at: number): boolean {
   let left = at
   storage.onOperation = (operation: Operation) => {
@@ -366,7 +366,7 @@ test('the core leads alone, with everything, and answers to nobody of the old hi
   }
   expect([core.view.role, core.view.chosen, core.view.last]).toEqual(['leader', 12, 12])
   expect(core.view.promised).toBeGreaterThan(ballotOf(5, nodeId(1)))
-  const higher = ballotOf(99, nodeId(2)) as Ballot
+  const higher = ballotOf(99, nodeId(2))
   effects.length = 0
   core.step(
     { kind: 'message', from: nodeId(2), message: { kind: 'prepare', ballot: higher }, frames: [] },
