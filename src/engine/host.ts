@@ -28,6 +28,7 @@ export interface HostOptions {
 
 export interface Host {
   readonly address: { readonly host: string; readonly port: number } | null
+  readonly historyEpoch: number
   /** Where a peer is that came later. */
   addPeer(peer: PeerAddress): void
   /** Flushes, closes files and sockets, ends the threads. */
@@ -123,6 +124,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     const address = [first, ...opened].find((one) => one.address !== null)?.address ?? null
     return {
       address,
+      historyEpoch: first.recovery?.historyEpoch ?? 0,
       addPeer(peer) {
         if (threads.fanout === 'caller') return caller?.addPeer(peer)
         started.find(({ name }) => name === threads.fanout)?.worker.postMessage(peer)

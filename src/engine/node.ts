@@ -28,6 +28,7 @@ import {
 import { type Session, createSessionSide } from './session-client.ts'
 import { processMs, wallMs } from './process-clock.ts'
 import { type Reader, type Readers, createReaders } from './reader.ts'
+import type { History } from './token.ts'
 import {
   APPLIED_COUNTERS,
   DRILL_COUNTERS,
@@ -59,6 +60,8 @@ export interface NodeStatus {
   readonly roundTripUs: number
   /** The newest in this node's log; null until it has told. */
   readonly membership: MembershipStatus | null
+  /** Of the cluster's history; above 0 since a disaster command has forked it. */
+  readonly historyEpoch: number
 }
 
 export interface StageStatistics {
@@ -86,6 +89,15 @@ export interface ReplicaNode extends Reader {
   readonly leads: boolean
   /** @throws ReplicaError; its `outcome` says whether the entry may still be chosen */
   propose(payload: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<Proposed>
+  /**
+   * Entries that take effect together, next to each other in the log, or not at all, whoever dies.
+   * Resolves with the results in order of `payloads` when all of them are applied here.
+   * @throws ReplicaError E_GROUP_SIZE, and as `propose`, for the group as a whole
+   */
+  proposeGroup(
+    payloads: readonly Uint8Array[],
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<readonly Proposed[]>
   /** A batch interface for millions of entries a second. @throws E_NOT_LEADER */
   writer(): Writer
   /** Entries that take effect exactly once, in order. @throws ReplicaError as `propose` */
@@ -181,15 +193,17 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
   const { spec, memory, threads, callerLoop, onEvent } = parts
   const { id, tuning } = spec
   const { ingest, operator } = openIngest(parts)
-  const readers = openReaders(parts, operator)
+  const history: History = { cluster: spec.clusterId, epoch: 0 }
+  const readers = openReaders(parts, operator, history)
   const client = createClientSide(ingest, {
-    clusterId: spec.clusterId,
+    history,
     readers,
     replies: openCellRing(memory.replies),
     replyBytes: openLogRing(memory.replyBytes),
     durability: spec.durability,
     clientIdBase: clientIdBaseOf(spec),
     payloadSizeBytesMax: tuning.batchBytesMax - 1_024,
+    groupBytesMax: tuning.groupBytesMax,
     completesOnApply: spec.engine === 'basic-paxos',
     later: queueMicrotask,
   })
@@ -222,6 +236,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     await release()
     throw error
   })
+  history.epoch = host.historyEpoch
   const end = async (stop: () => Promise<ApplyReport | null>): Promise<ApplyReport | null> => {
     client.fail(closedError())
     operator.fail(closedError())
@@ -240,6 +255,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
       return ingest.leads
     },
     propose: (payload, options) => client.propose(payload, options),
+    proposeGroup: (payloads, options) => client.proposeGroup(payloads, options),
     writer: () => client.writer(),
     openSession: () => sessions.open(),
     resumeSession: (session, nextSequence) => sessions.resume(session, nextSequence),
@@ -251,7 +267,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
       checkPeer(spec, peer)
       host.addPeer(peer)
     },
-    status: statusOf(id, memory, operator),
+    status: statusOf(id, memory, operator, history),
     statistics: () => statisticsOf(memory),
     close: () => (ended ??= end(() => host.close())),
     kill: async () => void (await (ended ??= end(() => host.kill().then(() => null)))),
@@ -260,17 +276,21 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
   }
 }
 
-function openReaders({ spec, memory, threads }: OpenParts, operator: Operator): Readers {
+function openReaders(
+  { spec, memory, threads }: OpenParts,
+  operator: Operator,
+  history: History,
+): Readers {
   const bellOf = (stage: 'decide' | 'apply') =>
     threads[stage] === 'caller' ? null : openBell(memory.bells[threads[stage]]!)
-  const { clusterId, engine, members, tuning } = spec
+  const { engine, members, tuning } = spec
   const first = members.find(({ id }) => id === spec.id)?.role
   const missing = (): string | null => {
     if (engine !== 'xpaxos') return 'reads'
     return (operator.roleOf(spec.id) ?? first) === 'logger' ? 'reads at a logger' : null
   }
   const applied = openCounters(APPLIED_COUNTERS, memory.applied)
-  const common = { clusterId, missing, nowMs: () => performance.now() }
+  const common = { history, missing, nowMs: () => performance.now() }
   const reads = {
     queries: outPort(openCellRing(memory.queries), bellOf('apply')),
     queryBytes: openLogRing(memory.queryBytes),
@@ -347,7 +367,12 @@ export function slowDiskOf(memory: NodeMemory): (factor: number) => void {
 const closedError = (): ReplicaError =>
   new ReplicaError('E_CLOSED', 'the node is closed', { what: 'node' })
 
-function statusOf(id: number, memory: NodeMemory, operator: Operator): () => NodeStatus {
+function statusOf(
+  id: number,
+  memory: NodeMemory,
+  operator: Operator,
+  { epoch: historyEpoch }: History,
+): () => NodeStatus {
   const view = openCounters(VIEW_COUNTERS, memory.view)
   const applied = openCounters(APPLIED_COUNTERS, memory.applied)
   const lease = openLease(memory.lease)
@@ -356,7 +381,7 @@ function statusOf(id: number, memory: NodeMemory, operator: Operator): () => Nod
     const { applied: through } = countersOf(applied)
     const { membership } = operator
     const leased = isLeaseValid(lease, leaseLifeOf(lease), processMs(), wallMs())
-    const seen = { ...rest, leased, membership, applied: through }
+    const seen = { ...rest, leased, membership, historyEpoch, applied: through }
     return { id, ...seen, role: ROLE_CODES[role] ?? 'follower' }
   }
 }

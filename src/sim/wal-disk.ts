@@ -136,11 +136,17 @@ export function createWalDisk(id: NodeId, plan: Plan, arena: FrameArena): Disk {
     recover(): Found {
       const recovered = openAtLast()
       isBorn = true
-      const { promised, acceptedBallot, last, floor, floorChain, marks } = recovered
+      const { promised, acceptedBallot, last, floor, floorChain, floorContinues } = recovered
       disk.lsn = (recovered.nextLsn - 1) as Lsn
       disk.durableLsn = disk.lsn
-      const found = { promised, acceptedBallot, last, floor, floorChain, marks, records }
-      return { ...found, firstRetained: 1 as LogIndex, lsn: disk.lsn }
+      const found = { promised, acceptedBallot, last, floor, floorChain, floorContinues }
+      return {
+        ...found,
+        marks: recovered.marks,
+        records,
+        firstRetained: 1 as LogIndex,
+        lsn: disk.lsn,
+      }
     },
   }
   return disk

@@ -94,8 +94,9 @@ export function openWatchLab(options: LabOptions = {}) {
     onApplied: () => undefined,
   })
   const held = createHeldReads(() => state.now)
+  const history = { cluster: 'lab', epoch: 0 }
   const side = createWatchSide({
-    ...{ asked: port(asked), bytes: feedBytes, clusterId: 'lab', nowMs: () => state.now },
+    ...{ asked: port(asked), bytes: feedBytes, history, nowMs: () => state.now },
     ...{ missing: () => state.missing, applied: () => state.last, onMoved: () => held.changed() },
     limits: { ...WATCH_LIMITS, ...options.limits },
   })
