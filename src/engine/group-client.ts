@@ -42,7 +42,9 @@ export function deferredsOf(count: number, all: GroupSettle): Deferred[] {
     left -= 1
     if (left > 0) return
     const { token } = values[count - 1]!
-    all.resolve(values.map(({ index, result, durability }) => ({ index, result, durability, token })))
+    all.resolve(
+      values.map(({ index, result, durability }) => ({ index, result, durability, token })),
+    )
   }
   return Array.from({ length: count }, (_, place) => ({
     resolve: (value: Proposed) => onResult(place, value),

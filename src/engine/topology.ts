@@ -140,7 +140,7 @@ export interface MemorySizes {
   readonly readbackSizeBytes: number
   readonly replySizeBytes: number
   readonly querySizeBytes: number
-  /** Half of it takes the greatest frame, ranges without effect of all its entries, and replies. */
+  /** Half of it takes the greatest frame and a void range for every other of its entries. */
   readonly watchSizeBytes: number
 }
 

@@ -7,8 +7,6 @@
  */
 import { REPLY_HEADER_SIZE_BYTES } from './watch-cells.ts'
 
-/** Of one order; more is not told: those who watch learn that it is not known. */
-const SIZE_MAX_BYTES = 4 * 2 ** 20
 const SIZE_MIN_BYTES = 4_096
 
 export interface ReplyCopies {
@@ -17,18 +15,20 @@ export interface ReplyCopies {
   view: DataView
   /** -1: there was more than is copied. */
   sizeBytes: number
+  /** Of one order: more is not told, and those who watch learn that it is not known. */
+  readonly sizeMaxBytes: number
 }
 
-export function createReplyCopies(): ReplyCopies {
+export function createReplyCopies(sizeMaxBytes: number): ReplyCopies {
   const bytes = new Uint8Array(0)
-  return { isOn: false, bytes, view: new DataView(bytes.buffer), sizeBytes: 0 }
+  return { isOn: false, bytes, view: new DataView(bytes.buffer), sizeBytes: 0, sizeMaxBytes }
 }
 
 export function copyReply(copies: ReplyCopies, index: number, reply: Uint8Array): void {
   if (copies.sizeBytes < 0) return
   const at = copies.sizeBytes
   const end = at + REPLY_HEADER_SIZE_BYTES + Math.ceil(reply.length / 8) * 8
-  if (end > SIZE_MAX_BYTES) {
+  if (end > copies.sizeMaxBytes) {
     copies.sizeBytes = -1
     return
   }

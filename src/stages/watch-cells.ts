@@ -5,7 +5,7 @@
  *     word           0    1      2     3       4      5       6    7        8         9     10
  *     WATCH          290  id     from
  *     UNWATCH        291
- *     WATCH_READ     292  id     from  through
+ *     WATCH_READ     292  id     from  through sizeMax
  *     WATCH_FRAMES   293  first  size  frames  ring   offset  id   through  retained
  *     WATCH_DONE     294  id
  *     FEED           295  id     size  frames  voids  offset  end  first    through   code  replies

@@ -25,6 +25,11 @@ import * as watch from './watch-cells.ts'
 
 const ASKED_MAX = 256
 const NOT_KNOWN = -1
+/** Of one read, unless a single frame is larger; a small ring allows less. */
+const READ_SIZE_MAX_BYTES = 2 ** 20
+const RINGS_PER_READ = 16
+/** So much of the ring may be replies to one order. */
+const RINGS_PER_REPLIES = 8
 
 export interface WatchDeskWiring {
   readonly asked: CellRing
@@ -60,7 +65,8 @@ export function createWatchDesk(wiring: WatchDeskWiring): WatchDesk {
   const { asked, toDecide, logRings } = wiring
   const { port, bytes: ring } = wiring.toCaller
   const voids = wiring.voids ?? createVoidEntries()
-  const replies = createReplyCopies()
+  const replies = createReplyCopies(ring.capacityBytes / RINGS_PER_REPLIES)
+  const readSizeMax = Math.min(READ_SIZE_MAX_BYTES, ring.capacityBytes / RINGS_PER_READ)
   /** Cells without bytes that wait for room; at most one a watch, and those of one gap. */
   const owed = createFifo<readonly number[]>()
 
@@ -82,7 +88,9 @@ export function createWatchDesk(wiring: WatchDeskWiring): WatchDesk {
     const count = countVoids(voids, first, through)
     const size = sizeBytes + watch.VOID_SIZE_BYTES * count + Math.max(0, repliesSize)
     const rounded = Math.ceil(size / 64) * 64
-    const at = tryClaim(ring, rounded)
+    const fits = 2 * rounded <= ring.capacityBytes
+    assert(fits || id === 0, 'the ring takes what one read brings')
+    const at = fits ? tryClaim(ring, rounded) : -1
     if (at < 0) return false
     ring.bytes.set(log.bytes.subarray(offset, offset + sizeBytes), at)
     writeVoids(voids, first, count, ring.view, at + sizeBytes)
@@ -125,6 +133,7 @@ export function createWatchDesk(wiring: WatchDeskWiring): WatchDesk {
       toDecide.words[at + 1] = id
       toDecide.words[at + 2] = from
       toDecide.words[at + 3] = applied
+      toDecide.words[at + 4] = readSizeMax
     }
     return 1
   }

@@ -10,9 +10,6 @@ import { type Holds, holdForWatch } from './holds.ts'
 import { type OutPort, claim } from './port.ts'
 import * as watch from './watch-cells.ts'
 
-/** Of one read, unless a single frame is larger. */
-const READ_SIZE_BYTES = 2 ** 20
-
 /** A WATCH_READ of apply. */
 export function orderWatchRead(toWal: OutPort, words: Float64Array, base: number): void {
   const at = claim(toWal)
@@ -20,7 +17,7 @@ export function orderWatchRead(toWal: OutPort, words: Float64Array, base: number
   toWal.words[at + 1] = -words[base + 1]!
   toWal.words[at + 2] = words[base + 2]!
   toWal.words[at + 3] = words[base + 3]!
-  toWal.words[at + 4] = READ_SIZE_BYTES
+  toWal.words[at + 4] = words[base + 4]!
   toWal.words[at + 5] = 1
 }
 

@@ -185,7 +185,7 @@ test('a logger, and Basic Paxos, have nothing to watch', async () => {
   expect(() => basic.nodes[0]!.watch()).toThrow('E_NOT_AVAILABLE')
 })
 
-test('a follower that becomes a Logger ends its watches and refuses reads so long', async () => {
+test('a follower that becomes a Logger ends its watches, and comes to read again', async () => {
   const cluster = await open()
   const leader = await cluster.leader()
   const other = cluster.nodes.find((node) => node !== leader)!

@@ -49,9 +49,9 @@ function open() {
 
 test("a read goes to the WAL under a ticket that is no core's, and comes back as one range", () => {
   const { tell, answer, orders, inputs, toWal } = open()
-  tell(WATCH_READ, 3, 41, 90)
+  tell(WATCH_READ, 3, 41, 90, 4_096)
   const [read] = cellsOf(toWal)
-  expect(read!.slice(0, 4)).toEqual([cell.READ, -3, 41, 90])
+  expect(read!.slice(0, 5)).toEqual([cell.READ, -3, 41, 90, 4_096])
   expect(read![5]).toBe(1)
   answer(-3, 41, [['a'], ['b']])
   expect(orders()).toEqual([[WATCH_FRAMES, 41, 256, 2, 1, 0, 3, 42, 7]])

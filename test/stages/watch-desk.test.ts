@@ -63,7 +63,7 @@ function open(options: { ringBytes?: number; cells?: number; rangesMax?: number 
   }
   const ordered = (): number[][] => {
     flush(decide)
-    return cellsOf(toDecide).map((words) => words.slice(0, 4))
+    return cellsOf(toDecide).map((words) => words.slice(0, words[0] === watch.WATCH_READ ? 5 : 2))
   }
   /** Fills the caller's ring of cells to where it counts as full. */
   const block = (): void => {
@@ -93,9 +93,9 @@ test('a start in the future is told the head; one in the past is read from the l
   ask(1, 9, 2)
   expect([told(), ordered()]).toEqual([['1 head 0..2'], []])
   ask(2, 1, 2)
-  expect([told(), ordered()]).toEqual([[], [[watch.WATCH_READ, 2, 1, 2]]])
+  expect([told(), ordered()]).toEqual([[], [[watch.WATCH_READ, 2, 1, 2, 4_096]]])
   answer(2, ['a', 'b'], 1)
-  expect([told(), ordered()]).toEqual([['2 frames 1..2'], [[watch.WATCH_DONE, 2, 0, 0]]])
+  expect([told(), ordered()]).toEqual([['2 frames 1..2'], [[watch.WATCH_DONE, 2]]])
 })
 
 test('ranges without effect lie behind the frames, replies behind them, and neither stays', () => {
@@ -135,6 +135,16 @@ test('without room the frames are not fed, the gap is told, and the next head go
   expect(told()).toEqual(['2 head 0..4', '0 frames 5..5'])
 })
 
+test('an order too large for a small ring is a gap; reads back are as small as it is', () => {
+  const { ask, feed, told, ordered, answer } = open({ ringBytes: 2 ** 12 })
+  ask(1, 0, 0)
+  feed('a'.repeat(2_000))
+  expect(told()).toEqual(['1 head 0..0', '0 gap 0..0'])
+  ask(2, 1, 1)
+  expect(ordered()).toEqual([[watch.WATCH_READ, 2, 1, 1, 256]])
+  expect(() => answer(2, ['a'.repeat(2_000)], 1)).toThrow('the ring takes what one read brings')
+})
+
 test('a caller that takes no cells gets a gap, told as soon as there is room', () => {
   const { desk, ask, feed, told, block } = open()
   ask(1, 0, 0)
@@ -166,7 +176,7 @@ test('a read that finds no room is to be asked for again, and its bytes are free
   ordered()
   block()
   answer(1, ['a'], 1)
-  expect(ordered()).toEqual([[watch.WATCH_DONE, 1, 0, 0]])
+  expect(ordered()).toEqual([[watch.WATCH_DONE, 1]])
   told()
   desk.takeAsked(1)
   expect(told()).toEqual(['1 again 0..0'])
