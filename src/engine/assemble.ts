@@ -29,6 +29,7 @@ import type { Stage } from '../stages/stage.ts'
 import { createWatchDesk } from '../stages/watch-desk.ts'
 import { createWalStage } from '../stages/wal-stage.ts'
 import type { Wal } from '../wal/wal.ts'
+import { type ApplyReport, reportOf } from './apply-report.ts'
 import { basicPaxosOf, xpaxosOf } from './core-of.ts'
 import { type Recovery, openNodeWal } from './data-dir.ts'
 import { type NodeSpec, type PeerAddress, clientIdBaseOf, isOwnClient } from './node-spec.ts'
@@ -72,19 +73,6 @@ export interface AssembleOptions {
 
 /** Of the stages that share a thread: what leaves for others goes before what blocks on a disk. */
 const CYCLE_ORDER: readonly string[] = ['receive', 'decide', 'fanout', 'apply', 'wal']
-
-/** What a thread tells when it ends, for the verdict of the benchmarks. */
-export interface ApplyReport {
-  readonly stateHash: string
-  readonly entries: number
-  readonly duplicates: number
-  readonly gaps: number
-  readonly clients: readonly {
-    readonly id: number
-    readonly through: number
-    readonly fold: number
-  }[]
-}
 
 export interface Assembled {
   readonly stages: readonly Stage[]
@@ -393,14 +381,4 @@ function applyStage(parts: Parts, stateMachine: StateMachine, check: ApplyCheck)
       add(block, 'entries', entries)
     },
   })
-}
-
-function reportOf(machine: StateMachine, check: ApplyCheck): ApplyReport {
-  const { entries, duplicates, gaps } = check
-  const clients = [...check.clients].map(([id, { next, fold }]) => ({
-    id,
-    through: next - 1,
-    fold,
-  }))
-  return { stateHash: machine.hash?.() ?? '', entries, duplicates, gaps, clients }
 }

@@ -9,9 +9,9 @@ import type { NodeSpec } from '../../../src/engine/node-spec.ts'
 import type {
   NodeStatistics,
   NodeStatus,
-  ReplicaNode,
   StageStatistics,
-} from '../../../src/engine/node.ts'
+} from '../../../src/engine/node-status.ts'
+import type { ReplicaNode } from '../../../src/engine/node.ts'
 import {
   APPLIED_COUNTERS,
   type NodeMemory,
