@@ -5,14 +5,15 @@
  *     client side --[QUERIES, bytes]--> desk          decide --[READ_AT, READ_REFUSED]--> desk
  *                                       desk --[ANSWERS, bytes]--> client side
  *
- * Invariants: a question is asked when everything through its index is applied, never before, and by
- * lease it counts only if the lease is valid after the value was read (R34); an answer carries the
- * index that was applied when it was asked; a query that throws fails alone, because it changes
- * nothing. Belongs to the thread of the apply stage.
+ * Invariants: a question is asked when everything through its index is applied or in an open group,
+ * never before, and by lease it counts only if the lease is valid after the value was read (R34);
+ * an answer carries the index that was applied when it was asked; a query that throws fails alone,
+ * because it changes nothing. Belongs to the thread of the apply stage.
  *
- * Frames of an open group (open-group.ts) are taken and not applied. An index that was read may lie
- * within one, and is not waited for: whoever asks has not heard of the group, and neither the answer
- * nor its index shows any of it. The index of a token is waited for: a watch told what is there.
+ * Frames of an open group (open-group.ts) are taken and not applied. An index that decide found may
+ * lie within one, and is not waited for: nobody has heard of the group before its end, and neither
+ * the answer nor its index shows any of it. The index of a token is waited for until it is applied:
+ * a watch elsewhere may have told what is there.
  */
 import type { StateMachine } from '../base/state-machine.ts'
 import type { CellRing } from '../ring/cell-ring.ts'

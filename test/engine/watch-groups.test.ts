@@ -47,7 +47,7 @@ test.each(CUT_NAMES)('frames %s: a group is told with its results, in its place'
 })
 
 test.each(CUT_NAMES)(
-  'frames %s: of an aborted group nothing is told, now or later',
+  'frames %s: nothing is told of an aborted group, ever',
   async (cut) => {
     const lab = openWatchLab()
     const { events } = consume(lab.watch())
@@ -65,7 +65,7 @@ test.each(CUT_NAMES)(
   },
 )
 
-test('while a group is open nothing of it is told, to those from before nor to new ones', async () => {
+test('while a group is open nothing of it is told, to new watches neither', async () => {
   const lab = openWatchLab()
   const early = consume(lab.watch({ from: 1 }))
   lab.applyFrames(plain('x'), more('a', 'b'))
@@ -93,7 +93,7 @@ test('while a group is open nothing of it is told, to those from before nor to n
   ])
 })
 
-test('whoever begins to watch within a group that is aborted is told what comes behind', async () => {
+test('a watch opened within a group that is aborted is told what comes behind', async () => {
   const lab = openWatchLab()
   lab.applyFrames(plain('x'), more('a'))
   const { events, watch } = consume(lab.watch())
@@ -156,7 +156,7 @@ test.each(Array.from({ length: 40 }, (_, seed) => seed))(
 
 // ---- A cluster ---------------------------------------------------------------------------------
 
-test('a leader killed within a group: no node tells any of it, before, after, or again', async () => {
+test('a leader killed within a group: no node tells any of it, then or later', async () => {
   const options = {
     ...{ dataDir: temporaryFolder(), stateMachine: LIST_MODULE, layout: 'split' as const },
     // A frame an entry, one at a time over a slow link: a group takes many round trips.
