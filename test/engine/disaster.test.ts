@@ -25,6 +25,7 @@ import {
   textOf,
   until,
 } from '../support/engine.ts'
+import { consume } from '../support/watch.ts'
 
 const HOST = '127.0.0.1'
 
@@ -111,6 +112,11 @@ test('2 of 3 are lost: the survivor serves all it had, the others stay out', asy
   expect(after.token.epoch).toBe(epoch)
   const old = survivor.node.read(text(''), { consistency: 'session', token })
   expect(codeOf(await failing(old))).toBe('E_TOKEN')
+  const { watch, events } = consume(survivor.node.watch({ from: 1 }))
+  await until('it tells all it had', () => events.at(-1)?.index === after.index)
+  expect(events.map(({ payload }) => textOf(payload))).toEqual(['a', 'b', 'c'])
+  expect(watch.token).toEqual(after.token)
+  expect(() => survivor.node.watch({ token })).toThrow('E_TOKEN')
 
   // The others were not dead: together they are a quorum of the old history, and go on in it.
   const back = [await open(3), await open(2)].reverse()
