@@ -3,8 +3,8 @@
  * at, killed and closed. local-engine.ts has them in this process (memory links), process-engine.ts
  * one OS process a node (TCP).
  */
-import type { ApplyReport } from '../../src/engine/assemble.ts'
-import type { NodeStatistics, NodeStatus } from '../../src/engine/node.ts'
+import type { ApplyReport } from '../../src/engine/apply-report.ts'
+import type { NodeStatistics, NodeStatus } from '../../src/engine/node-status.ts'
 import type { RoleName } from '../types.ts'
 import type { ClientTally, LoadResult, LoadSpec } from './load.ts'
 

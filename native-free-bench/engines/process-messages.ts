@@ -1,6 +1,6 @@
 /** What a node's process and its parent say to each other. Types only; all of it is JSON. */
 import type { ErrorRecord } from '../../src/base/errors.ts'
-import type { ApplyReport } from '../../src/engine/assemble.ts'
+import type { ApplyReport } from '../../src/engine/apply-report.ts'
 import type { CommonOptions, MemberOptions } from '../../src/engine/config.ts'
 import type { NodeEvent } from '../../src/engine/node.ts'
 import type { NodeLook } from './engine.ts'

@@ -1,5 +1,5 @@
 /** Makes the result of a trial out of what was seen. Pure. */
-import type { NodeStatistics, StageStatistics } from '../../src/engine/node.ts'
+import type { NodeStatistics, StageStatistics } from '../../src/engine/node-status.ts'
 import type { Trial } from '../run-trial.ts'
 import { createHistogram, latencyOf, mean, mergeSparse, percentile } from '../stats/histogram.ts'
 import type {

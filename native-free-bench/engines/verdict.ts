@@ -7,7 +7,7 @@
  * retained logs, read again from disk, agree frame by frame, and the highest acknowledged index is
  * on a quorum of the voters; a learner's disk counts for nothing, but must not differ.
  */
-import type { ApplyReport } from '../../src/engine/assemble.ts'
+import type { ApplyReport } from '../../src/engine/apply-report.ts'
 import { inspectWal, scanLog } from '../../src/wal/inspect.ts'
 import { openStorage } from '../../src/wal/storage-fs.ts'
 import type { Safety } from '../types.ts'

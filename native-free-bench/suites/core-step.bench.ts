@@ -110,7 +110,7 @@ function chooseOne(leader: Leader): void {
   const first = leader.next as LogIndex
   const frame: FrameRef = {
     ...{ first, count: ENTRIES, ballot, sizeBytes: 20_096, headerCrc: leader.next >>> 0 },
-    ...{ ring: 0, offset: 0, end: 0, kept: false, holds: 0 },
+    ...{ continues: false, ring: 0, offset: 0, end: 0, kept: false, holds: 0 },
   }
   leader.next += ENTRIES
   const through = (first + ENTRIES - 1) as LogIndex

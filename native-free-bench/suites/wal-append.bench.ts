@@ -20,7 +20,6 @@ import {
   writeFrameHeader,
 } from '../../src/codec/frame.ts'
 import { type LogIndex, type Lsn, ballotOf, nodeId } from '../../src/core/ids.ts'
-import type { FrameMark } from '../../src/wal/fold.ts'
 import { openWal } from '../../src/wal/open.ts'
 import { openStorage } from '../../src/wal/storage-fs.ts'
 import { type Wal, append, closeWal, flush, idle, trim } from '../../src/wal/wal.ts'
@@ -86,12 +85,12 @@ function makeReady(wal: Wal): void {
   while (idle(wal)) continue
 }
 
-function appendBatch(wal: Wal, bytes: Uint8Array, frame: FrameMark): void {
+function appendBatch(wal: Wal, bytes: Uint8Array, frame: FrameHeader): void {
   const prev = wal.fold.last
   const through = (prev + frame.count) as LogIndex
   const payload = { bytes, offset: 0, sizeBytes: frame.sizeBytes }
   const record = { kind: 'entries', ballot, prev, through } as const
-  append(wal, record, (wal.fold.lsn + 1) as Lsn, prev, payload, [frame])
+  append(wal, record, (wal.fold.lsn + 1) as Lsn, prev, payload, [{ ...frame, continues: false }])
   flush(wal)
 }
 

@@ -23,6 +23,12 @@ export interface ErrorDetails {
   E_OVERLOADED: { readonly limitBytes: number }
   E_ABORTED: { readonly reason: string }
   E_PAYLOAD_SIZE: { readonly sizeBytes: number; readonly maxBytes: number }
+  E_GROUP_SIZE: {
+    readonly sizeBytes: number
+    readonly maxBytes: number
+    readonly entries: number
+    readonly entriesMax: number
+  }
   /** Never opened, closed or expired; an earlier attempt may have had its effect all the same. */
   E_SESSION_UNKNOWN: { readonly session: number }
   /** One before it is missing; the log takes `next`. */
@@ -42,6 +48,8 @@ export interface ErrorDetails {
   E_HISTORY_INVALID: { readonly line: number; readonly field: string; readonly problem: string }
   E_FRAME_INVALID: { readonly field: string; readonly problem: string }
   E_DATA_DIR: { readonly problem: string }
+  /** A disaster command cannot be right for this directory; nothing was written. */
+  E_DISASTER_REFUSED: { readonly problem: string }
   E_WAL_CORRUPT: { readonly segment: string; readonly offsetBytes: number }
   E_DISK: { readonly syscall: string; readonly errno: string }
   E_LISTEN: { readonly port: number; readonly errno: string }

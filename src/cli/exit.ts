@@ -9,6 +9,7 @@ const USAGE_CODES: ReadonlySet<ErrorCode> = new Set([
   'E_CONFIG_INVALID',
   'E_NOT_AVAILABLE',
   'E_DATA_DIR',
+  'E_DISASTER_REFUSED',
   'E_HISTORY_INVALID',
 ])
 

@@ -53,6 +53,7 @@ function programOf(onExit: (exit: Exit) => void): Command {
   addCheck(program, onExit)
   addSim(program, onExit)
   addVerify(program, onExit)
+  addDisaster(program, onExit)
   for (const name of MISSING_COMMANDS) addMissing(program, name)
   return program
 }
@@ -142,6 +143,29 @@ function addVerify(program: Command, onExit: (exit: Exit) => void): void {
   command.action(async () => {
     const { runVerifyCommand } = await import('./verify.ts')
     onExit(await runVerifyCommand(command.opts(), unknownOf(command.args)))
+  })
+}
+
+function addDisaster(program: Command, onExit: (exit: Exit) => void): void {
+  const command = program
+    .command('disaster')
+    .description('when a quorum is lost for ever: make a survivor the only member (dangerous)')
+    .argument('[ACTION]', 'show, force-single-leader or force-promote (docs/disaster.md)')
+    .helpOption('--help', 'print this help')
+    .allowUnknownOption() // refused below, together with every other problem
+    .allowExcessArguments()
+    .addOption(new Flag('--data-dir [dir]', "the stopped node's directory"))
+    .addOption(new Flag('--dry-run', 'say what would happen and what may be lost; write nothing'))
+    .addOption(new Flag('--by [text]', 'who orders it, when and why: stays in the log'))
+    .addOption(new Flag('--i-accept-data-loss [cluster]', 'the cluster id; without it: refused'))
+    .addOption(new Flag('--members [list]', '1:voter:9,2,3:logger: what the cluster started with'))
+    .addOption(new Flag('--weight [1..9]', 'force-promote: of the survivor (default 5)'))
+  command.action(async () => {
+    const isFlag = (arg: string): boolean => arg.startsWith('-')
+    const unknown = command.args.filter(isFlag).map((arg) => `${arg}: no such option`)
+    const names = command.args.filter((arg) => !isFlag(arg))
+    const { runDisaster } = await import('./disaster.ts')
+    onExit(runDisaster(command.opts(), names, unknown))
   })
 }
 

@@ -24,7 +24,11 @@
 import { crc32 } from 'node:zlib'
 import { assert } from '../base/assert.ts'
 import type { Ballot, LogIndex } from '../core/ids.ts'
+import { FLAGS_KNOWN, FRAME_KIND, type FrameKind, isContinued, isSessions } from './frame-kind.ts'
 import { readU53, writeU53 } from './u53.ts'
+
+export { FRAME_FLAG_CONTINUES, FRAME_FLAG_SESSIONS, isContinued } from './frame-kind.ts'
+export { FRAME_KIND, type FrameKind } from './frame-kind.ts'
 
 export const FRAME_HEADER_SIZE_BYTES = 64
 export const FRAME_ALIGN_BYTES = 64
@@ -32,15 +36,6 @@ export const FRAME_ALIGN_BYTES = 64
 export const FRAME_SIZE_MAX_BYTES = 8 * 1024 * 1024
 export const FRAME_BODY_SIZE_MAX_BYTES = FRAME_SIZE_MAX_BYTES - FRAME_HEADER_SIZE_BYTES
 export const FRAME_VERSION = 1
-
-export const FRAME_KIND = { entries: 1, config: 2, session: 3, empty: 4 } as const
-export type FrameKind = (typeof FRAME_KIND)[keyof typeof FRAME_KIND]
-
-/** Each entry is preceded by its own client id and sequence. */
-export const FRAME_FLAG_SESSIONS = 1
-/** Reserved for a proposal that spans frames; version 1 writes 0 and refuses 1. */
-export const FRAME_FLAG_CONTINUES = 2
-const FLAGS_KNOWN = FRAME_FLAG_SESSIONS
 
 const MAGIC = 0x5058 // 'X', 'P' in memory order
 const ENTRY_LENGTH_SIZE_BYTES = 4
@@ -94,7 +89,7 @@ export type FrameCheck =
   | 'magic'
   | 'version'
   | 'kind'
-  | 'flags' // unknown flag, group or reserved bits
+  | 'flags' // unknown flag, group or reserved bits, or a flag that is not of this kind
   | 'size' // beyond FRAME_SIZE_MAX_BYTES
   | 'count' // no entries, or more than the body can hold
   | 'number' // a 64-bit integer beyond 2^53 - 1
@@ -308,11 +303,13 @@ export function readFrameHeader(
 /** What a right checksum does not prove: that this version understands the fields. */
 function checkFields(header: FrameHeader): FrameCheck {
   const { kind, flags, bodySizeBytes, count, ballot, first, clientId, clientSequence } = header
-  if (kind < FRAME_KIND.entries || kind > FRAME_KIND.empty) return 'kind'
+  if (kind < FRAME_KIND.entries || kind > FRAME_KIND.audit) return 'kind'
   if ((flags & ~FLAGS_KNOWN) !== 0) return 'flags'
+  if (isContinued(flags) && kind !== FRAME_KIND.entries) return 'flags'
   if (bodySizeBytes > FRAME_BODY_SIZE_MAX_BYTES) return 'size'
   if (count === 0 || count * entrySizeOf(0, isSessions(flags)) > bodySizeBytes) return 'count'
-  if (kind === FRAME_KIND.empty && (count !== 1 || bodySizeBytes !== 4)) return 'count'
+  const isBare = kind === FRAME_KIND.empty || kind === FRAME_KIND.abort
+  if (isBare && (count !== 1 || bodySizeBytes !== 4)) return 'count'
   if (ballot < 0 || first < 0 || clientId < 0 || clientSequence < 0) return 'number'
   if (first + (count - 1) > Number.MAX_SAFE_INTEGER) return 'number'
   if (clientSequence + (count - 1) > Number.MAX_SAFE_INTEGER) return 'number'
@@ -389,8 +386,6 @@ function refuse(cursor: FrameCursor, problem: EntryProblem): boolean {
   cursor.problem = problem
   return false
 }
-
-const isSessions = (flags: number): boolean => (flags & FRAME_FLAG_SESSIONS) !== 0
 
 /** Not by masks: sizes come from u32 fields and must not turn negative. */
 const roundUp = (size: number, to: number): number => Math.ceil(size / to) * to

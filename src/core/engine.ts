@@ -103,8 +103,16 @@ export type Effect<Message> =
   | { readonly kind: 'apply'; readonly first: LogIndex; readonly frames: readonly FrameRef[] }
   /** Everything through this index is chosen; may be announced to clients. */
   | { readonly kind: 'chosen'; readonly through: LogIndex; readonly chain: number }
-  /** This node may propose: ingest stamps `ballot` and indexes from `next` on. */
-  | { readonly kind: 'lead'; readonly ballot: Ballot; readonly next: LogIndex }
+  /**
+   * This node may propose: ingest stamps `ballot` and indexes from `next` on. `abort`: the log ends
+   * within a group, and an abort batch goes before anything else (R38).
+   */
+  | {
+      readonly kind: 'lead'
+      readonly ballot: Ballot
+      readonly next: LogIndex
+      readonly abort: boolean
+    }
   /** It may not any more; what was submitted and is not known chosen is `unknown`. */
   | { readonly kind: 'unlead'; readonly leader: NodeId | 0 }
   /**

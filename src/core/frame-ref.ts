@@ -16,6 +16,8 @@ export interface FrameRef {
   readonly sizeBytes: number
   /** The header's own checksum; it covers the body's checksum, hence names the content. */
   readonly headerCrc: number
+  /** It takes effect with the frame behind it, or not at all (R38). */
+  readonly continues: boolean
   /** What a config batch says; absent in all other frames. */
   readonly config?: Membership
   /** Which log ring of this node holds the bytes (topology's ring number), and where. */

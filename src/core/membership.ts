@@ -18,6 +18,11 @@ export interface Membership {
   readonly acceptQuorum: number
   /** The highest id that was ever a member. */
   readonly highestId: NodeId
+  /**
+   * Which history of the cluster this is, once a disaster command has forked it: the count of such
+   * commands times 65536, and the survivor's id, so that no two of them make the same. Absent: 0.
+   */
+  readonly historyEpoch?: number
 }
 
 /** A config batch in the log; index 0 is what the node was started with. */
@@ -50,12 +55,33 @@ export function membershipOf(
   return { members, prepareQuorum: prepare, acceptQuorum: accept, highestId }
 }
 
+export const historyEpochOf = ({ historyEpoch = 0 }: Membership): number => historyEpoch
+
+/** The survivor alone, in a history of its own (docs/disaster.md). */
+export function forcedMembership(before: Membership, survivor: NodeId, weight: number): Membership {
+  const forks = Math.floor(historyEpochOf(before) / HISTORY_FORK)
+  return {
+    members: [{ id: survivor, role: 'voter', weight }],
+    prepareQuorum: 1,
+    acceptQuorum: 1,
+    highestId: Math.max(before.highestId, survivor) as NodeId,
+    historyEpoch: (forks + 1) * HISTORY_FORK + survivor,
+  }
+}
+const HISTORY_FORK = 65_536
+
+/** A history epoch that some command can have made; 0: none has. */
+export const isHistoryEpoch = (value: number): boolean =>
+  value === 0 ||
+  (Number.isInteger(value) && value > HISTORY_FORK && value < 2 ** 32 && value % HISTORY_FORK !== 0)
+
 /** What is wrong with a membership, the first thing found; null when it is valid. */
 export function membershipProblem(membership: Membership): string | null {
   const { members, prepareQuorum, acceptQuorum, highestId } = membership
   if (members.length === 0 || members.length > MEMBERS_MAX) {
     return `members: want 1 to ${String(MEMBERS_MAX)}`
   }
+  if (!isHistoryEpoch(historyEpochOf(membership))) return 'historyEpoch: no command made it'
   const ids = new Set(members.map(({ id }) => id))
   if (ids.size !== members.length) return 'members: an id is there twice'
   for (const member of members) {

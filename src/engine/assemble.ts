@@ -29,6 +29,7 @@ import type { Stage } from '../stages/stage.ts'
 import { createWatchDesk } from '../stages/watch-desk.ts'
 import { createWalStage } from '../stages/wal-stage.ts'
 import type { Wal } from '../wal/wal.ts'
+import { type ApplyReport, reportOf } from './apply-report.ts'
 import { basicPaxosOf, xpaxosOf } from './core-of.ts'
 import { type Recovery, openNodeWal } from './data-dir.ts'
 import { type NodeSpec, type PeerAddress, clientIdBaseOf, isOwnClient } from './node-spec.ts'
@@ -72,19 +73,6 @@ export interface AssembleOptions {
 
 /** Of the stages that share a thread: what leaves for others goes before what blocks on a disk. */
 const CYCLE_ORDER: readonly string[] = ['receive', 'decide', 'fanout', 'apply', 'wal']
-
-/** What a thread tells when it ends, for the verdict of the benchmarks. */
-export interface ApplyReport {
-  readonly stateHash: string
-  readonly entries: number
-  readonly duplicates: number
-  readonly gaps: number
-  readonly clients: readonly {
-    readonly id: number
-    readonly through: number
-    readonly fold: number
-  }[]
-}
 
 export interface Assembled {
   readonly stages: readonly Stage[]
@@ -131,14 +119,19 @@ async function assembleInto(options: AssembleOptions, opened: Opened): Promise<A
   if (has('receive') || has('fanout')) {
     assert(threads.receive === threads.fanout || spec.transport.kind === 'memory', 'one hub')
     const inboxes = new Map(memory.inboxes.map((box) => [box.peer, openInbox(box.memory)]))
-    const incarnation = recovery?.wal.identity.incarnation ?? 1
-    if (spec.transport.kind === 'tcp') opened.hub = await openHub(parts, inboxes, incarnation)
-    if (has('receive')) stages.push(timed(parts, 'receive', receiveStage(parts, inboxes)))
-    if (has('fanout'))
-      stages.push(timed(parts, 'fanout', fanoutStage(parts, opened.hub, incarnation)))
+    const self = {
+      incarnation: recovery?.wal.identity.incarnation ?? 1,
+      history: recovery?.historyEpoch ?? 0,
+    }
+    if (spec.transport.kind === 'tcp') opened.hub = await openHub(parts, inboxes, self)
+    if (has('receive')) stages.push(timed(parts, 'receive', receiveStage(parts, inboxes, self)))
+    if (has('fanout')) stages.push(timed(parts, 'fanout', fanoutStage(parts, opened.hub, self)))
   }
   if (has('decide')) {
     assert(recovery !== null, 'decide starts from what the WAL recovered')
+    // Loud at every start: what was acknowledged before the fork may be missing (docs/disaster.md).
+    const { historyEpoch } = recovery
+    if (historyEpoch > 0) options.onEvent('history-forked', historyEpoch)
     stages.push(timed(parts, 'decide', decideStage(parts, recovery)))
   }
   if (has('apply')) {
@@ -214,7 +207,13 @@ function walStage(parts: Parts, wal: Wal): Stage {
   })
 }
 
-function receiveStage(parts: Parts, inboxes: ReadonlyMap<number, Inbox>): Stage {
+/** What a node says of itself when a session begins. */
+interface Self {
+  readonly incarnation: number
+  readonly history: number
+}
+
+function receiveStage(parts: Parts, inboxes: ReadonlyMap<number, Inbox>, { history }: Self): Stage {
   const { spec, memory, logRings, bellOf, counters, onEvent } = parts
   const block = counters('receive')
   const links = memory.inboxes.map(({ peer }, place) => {
@@ -227,6 +226,8 @@ function receiveStage(parts: Parts, inboxes: ReadonlyMap<number, Inbox>): Stage 
       ring: place + 1,
       delay: delay.isNone ? null : delay,
       checksBodies: spec.transport.kind === 'tcp',
+      history,
+      onForeign: () => onEvent('history-refused', peer),
       onInvalid: () => onEvent('frame-invalid', peer),
       onPayload: (sizeBytes: number) => {
         add(block, 'batches', 1)
@@ -237,20 +238,22 @@ function receiveStage(parts: Parts, inboxes: ReadonlyMap<number, Inbox>): Stage 
   return createReceiveStage(links, outPort(openCellRing(memory.received), bellOf('decide')), nowMs)
 }
 
-async function openHub(parts: Parts, inboxes: ReadonlyMap<number, Inbox>, incarnation: number) {
+async function openHub(parts: Parts, inboxes: ReadonlyMap<number, Inbox>, self: Self) {
   const { spec, onEvent, wake, bellOf } = parts
   assert(spec.transport.kind === 'tcp', 'a hub is for sockets')
   const { host, port, peers } = spec.transport
   const receiveBell = bellOf('receive')
   const onLink = (event: LinkEvent): void => {
     if ('peer' in event) onEvent(`link-${event.kind}`, event.peer)
-    else onEvent(`link-${event.kind}`, 0)
+    else if (event.kind === 'refused' && event.reason === 'history') {
+      onEvent('history-refused', event.from)
+    } else onEvent(`link-${event.kind}`, 0)
   }
   return openTcpHub({
     self: spec.id,
     peers,
     clusterId: spec.clusterId,
-    incarnation,
+    ...self,
     nonce: spec.nonce,
     inboxes,
     listenHost: host,
@@ -263,7 +266,7 @@ async function openHub(parts: Parts, inboxes: ReadonlyMap<number, Inbox>, incarn
 function fanoutStage(
   parts: Parts,
   hub: Awaited<ReturnType<typeof openTcpHub>> | null,
-  incarnation: number,
+  self: Self,
 ): Stage {
   const { spec, memory, logRings, bellOf, counters, peerInboxes } = parts
   const links = new Map<number, PeerLink>()
@@ -276,7 +279,7 @@ function fanoutStage(
     const peerBell = openBell(bell)
     const link = openMemoryLink({
       from: spec.id,
-      incarnation,
+      ...self,
       nonce: spec.nonce,
       inbox: openInbox(inbox),
       now: nowMs,
@@ -379,14 +382,4 @@ function applyStage(parts: Parts, stateMachine: StateMachine, check: ApplyCheck)
       add(block, 'entries', entries)
     },
   })
-}
-
-function reportOf(machine: StateMachine, check: ApplyCheck): ApplyReport {
-  const { entries, duplicates, gaps } = check
-  const clients = [...check.clients].map(([id, { next, fold }]) => ({
-    id,
-    through: next - 1,
-    fold,
-  }))
-  return { stateHash: machine.hash?.() ?? '', entries, duplicates, gaps, clients }
 }

@@ -20,6 +20,7 @@ import {
 } from '../stages/ingest-stage.ts'
 import { drain } from '../stages/port.ts'
 import type { Durability } from '../wal/identity.ts'
+import { type GroupSettle, checkGroup, deferredsOf } from './group-client.ts'
 import {
   type Deferred,
   type Proposed,
@@ -29,6 +30,8 @@ import {
   createProposals,
 } from './proposals.ts'
 import type { Readers } from './reader.ts'
+import { promised } from './settle.ts'
+import type { History } from './token.ts'
 
 const REPLIES_MAX = 1_024
 
@@ -49,6 +52,10 @@ export interface Writer {
 
 export interface ClientSide {
   propose(payload: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<Proposed>
+  proposeGroup(
+    payloads: readonly Uint8Array[],
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<readonly Proposed[]>
   writer(): Writer
   /** For proposals of frames of another shape; plain ones share one lane. */
   lane(shape: FrameShape): Lane
@@ -60,6 +67,17 @@ export interface ClientSide {
     lane: Lane,
     deferred: Deferred,
     payload: Uint8Array,
+    signal?: AbortSignal,
+    mark?: SessionMark,
+  ): void
+  /**
+   * Entries for a lane that take effect together or not at all; `mark` is the first one's.
+   * @throws ReplicaError when they are not taken; later failures reach `settle`
+   */
+  submitGroup(
+    lane: Lane,
+    settle: GroupSettle,
+    payloads: readonly Uint8Array[],
     signal?: AbortSignal,
     mark?: SessionMark,
   ): void
@@ -84,11 +102,12 @@ export function createClientSide(
     readonly replies: CellRing
     readonly replyBytes: LogRing
     readonly durability: Durability
-    readonly clusterId: string
+    readonly history: History
     /** Null where nobody reads. */
     readonly readers: Readers | null
     readonly clientIdBase: number
     readonly payloadSizeBytesMax: number
+    readonly groupBytesMax: number
     /** Frames complete when applied, not when chosen (Basic Paxos). */
     readonly completesOnApply: boolean
     /** Calls back when this turn of the caller is over: what it wrote shares a frame. */
@@ -153,18 +172,36 @@ export function createClientSide(
     mark === undefined
       ? ingest.tryWrite(client, payload)
       : ingest.tryWriteMarked(client, mark, payload)
-  const submit: ClientSide['submit'] = (lane, deferred, payload, signal, mark) => {
-    checkSize(payload)
+  /** @throws ReplicaError when nothing may be proposed now */
+  const checkOpen = (signal: AbortSignal | undefined): void => {
     if (failure !== null) throw failure
     if (signal?.aborted === true) throw aborted('not-proposed')
     if (!ingest.leads) throw notLeader(ingest.leader)
     if (!ingest.admits) throw transferring()
+  }
+  const overloaded = (): ReplicaError => {
+    const message = 'too much is proposed and not yet answered'
+    return new ReplicaError('E_OVERLOADED', message, { limitBytes: ingest.limitBytes })
+  }
+  const submit: ClientSide['submit'] = (lane, deferred, payload, signal, mark) => {
+    checkSize(payload)
+    checkOpen(signal)
     const client = clientOf(lane)
-    if (proposals.counts.open >= PROPOSALS_MAX || !write(client, payload, mark)) {
-      const message = 'too much is proposed and not yet answered'
-      throw new ReplicaError('E_OVERLOADED', message, { limitBytes: ingest.limitBytes })
-    }
-    proposals.add(client, signal === undefined ? deferred : abortable(deferred, signal))
+    const isTaken = proposals.counts.open < PROPOSALS_MAX && write(client, payload, mark)
+    if (!isTaken) throw overloaded()
+    const isPlain = signal === undefined
+    proposals.add(client, isPlain ? deferred : { ...abortable(deferred, signal), result: null })
+    sealSoon()
+  }
+  const submitGroup: ClientSide['submitGroup'] = (lane, settle, payloads, signal, mark) => {
+    payloads.forEach(checkSize)
+    checkGroup(payloads, { groupBytesMax: wiring.groupBytesMax, entriesMax: PROPOSALS_MAX })
+    checkOpen(signal)
+    const client = clientOf(lane)
+    const fits = proposals.counts.open + payloads.length <= PROPOSALS_MAX
+    if (!fits || !ingest.tryWriteGroup(client, payloads, mark ?? null)) throw overloaded()
+    const ending = signal === undefined ? settle : abortable(settle, signal)
+    for (const one of deferredsOf(payloads.length, ending)) proposals.add(client, one)
     sealSoon()
   }
   const laneOf = (shape: FrameShape): Lane => ({ shape, client: null })
@@ -179,10 +216,16 @@ export function createClientSide(
     try {
       submit(plain, made, payload, signal)
     } catch (error) {
-      made.reject(error as ReplicaError)
+      made.reject(error)
     }
     return promise
   }
+  const proposeGroup: ClientSide['proposeGroup'] = (payloads, { signal } = {}) =>
+    promised((settle) => {
+      // Its values may be chosen in another order than they were proposed in.
+      if (wiring.completesOnApply) throw notAvailable('groups with basic-paxos')
+      submitGroup(plain, settle, payloads, signal)
+    })
   const writer = (): Writer => {
     if (failure !== null) throw failure
     if (!ingest.leads) throw notLeader(ingest.leader)
@@ -190,9 +233,11 @@ export function createClientSide(
   }
   return {
     propose,
+    proposeGroup,
     writer,
     lane: laneOf,
     submit,
+    submitGroup,
     doWork: () => drain(replies, REPLIES_MAX, onReplies) + (readers?.doWork() ?? 0),
     fail(error) {
       readers?.fail(error)
@@ -201,6 +246,9 @@ export function createClientSide(
     },
   }
 }
+
+export const notAvailable = (feature: string): ReplicaError =>
+  new ReplicaError('E_NOT_AVAILABLE', `${feature}: not available yet`, { feature })
 
 const transferring = (): ReplicaError =>
   new ReplicaError('E_TRANSFERRING', 'leadership is being handed over', { reason: 'transfer' })

@@ -8,7 +8,7 @@ import { ReplicaError } from '../base/errors.ts'
 import type { StateMachine } from '../base/state-machine.ts'
 import type { Member, MemberRole } from '../core/engine.ts'
 import type { NodeId } from '../core/ids.ts'
-import { membershipOf, membershipProblem } from '../core/membership.ts'
+import { isHistoryEpoch, membershipOf, membershipProblem } from '../core/membership.ts'
 import type { Durability } from '../wal/identity.ts'
 import type {
   EngineKind,
@@ -38,6 +38,7 @@ export const KNOBS = {
   pipelineDepth: { min: 1, max: 1_024, default: 8, why: 'batches ordered and not yet chosen' },
   windowBytes: { min: 4_096, max: 2 ** 28, default: 2 ** 23, why: 'bytes in flight to one peer' },
   uncommittedBytesMax: { min: 65_536, max: 2 ** 28, default: 2 ** 24, why: 'early refusals' },
+  groupBytesMax: { min: 4_096, max: 2 ** 28, default: 2 ** 26, why: 'memory of an open group' },
   ringSizeBytes: { min: 2 ** 16, max: 2 ** 30, default: 2 ** 25, why: 'how far a stage may lag' },
   walSegmentSizeBytes: { min: 2 ** 20, max: 2 ** 30, default: 2 ** 26, why: 'preallocated file' },
   retainBytes: { min: 0, max: UNBOUNDED, default: 0, why: 'log kept behind applied; 0: all' },
@@ -74,6 +75,11 @@ export interface CommonOptions {
   readonly emulation?: Partial<LinkEmulation>
   /** Promises that phase 1 needs and acceptances that phase 2 needs. Default: majorities. */
   readonly quorums?: { readonly prepare: number; readonly accept: number }
+  /**
+   * Of nodes that join after a disaster command: the history epoch that it printed, and that
+   * `status()` of the running nodes shows. Default 0: the history was never forked.
+   */
+  readonly historyEpoch?: number
   /**
    * How many nodes there may be in the life of this process: so many ids, counted from the first
    * members on, have memory to talk to. Default: four more than there are.
@@ -118,6 +124,10 @@ export function specOf(input: SpecInput): NodeSpec {
     problems.push(`${name}=${value}: want one of ${allowed.join(', ')}`)
   }
   if (input.clusterId === '') problems.push('clusterId: want a name')
+  const { historyEpoch = 0 } = input
+  if (!isHistoryEpoch(historyEpoch)) {
+    problems.push(`historyEpoch=${historyEpoch}: want 0, or what a disaster command printed`)
+  }
   if (input.transport.kind === 'tcp')
     checkAddresses(input.id, members, reserved, input.transport, problems)
   const stateMachine = stateMachineOf(input.stateMachine, problems)
@@ -134,6 +144,7 @@ export function specOf(input: SpecInput): NodeSpec {
     quorums: input.quorums ?? null,
     reserved,
     clusterId: input.clusterId ?? 'xpaxos',
+    historyEpoch,
     durability: input.durability ?? 'fsync',
     dataDir: resolve(input.dataDir),
     layout: layout === 'auto' ? autoLayout() : layout,

@@ -7,8 +7,9 @@ import {
   type BasicPaxosRecovered,
   foldBasicPaxos,
 } from '../core/basic-paxos/recovered.ts'
+import { ReplicaError } from '../base/errors.ts'
 import type { Storage } from '../base/storage.ts'
-import type { ConfigAt } from '../core/membership.ts'
+import { type ConfigAt, historyEpochOf } from '../core/membership.ts'
 import type { Counters } from '../ring/counters.ts'
 import { sleepMs } from '../ring/wait.ts'
 import { membershipOfBytes } from '../stages/config-frame.ts'
@@ -27,6 +28,8 @@ export interface Recovery {
   readonly basic: BasicPaxosRecovered | null
   /** Memberships of the log, ascending. */
   readonly configs: readonly ConfigAt[]
+  /** What the log or, of a node that joined, its identity says; never changes while it runs. */
+  readonly historyEpoch: number
 }
 
 /** @throws ReplicaError E_DATA_DIR, E_WAL_CORRUPT, E_DISK, E_FRAME_INVALID */
@@ -34,12 +37,12 @@ export function openNodeWal(
   spec: NodeSpec,
   drills: Drills,
 ): { readonly wal: Wal; readonly recovery: Recovery } {
-  const { clusterId, id, engine, durability, dataDir, tuning } = spec
+  const { clusterId, id, engine, durability, dataDir, tuning, historyEpoch } = spec
   const records: BasicPaxosRecord[] = []
   const basic = engine === 'basic-paxos'
   const { wal, recovered } = openWal(storageFor(drills), {
     dir: dataDir,
-    identity: { clusterId, nodeId: id, incarnation: 1, engine, durability },
+    identity: { clusterId, nodeId: id, incarnation: 1, engine, durability, historyEpoch },
     segmentSizeBytes: tuning.walSegmentSizeBytes,
     spareSegments: 4,
     onRecord: ({ lsn, record, frames }) => {
@@ -47,7 +50,14 @@ export function openNodeWal(
     },
   })
   const folded = basic ? foldBasicPaxos(records) : null
-  return { wal, recovery: { wal: recovered, basic: folded, configs: configsOf(wal, recovered) } }
+  try {
+    const configs = configsOf(recovered)
+    const epoch = historyOf(recovered, configs, spec)
+    return { wal, recovery: { wal: recovered, basic: folded, configs, historyEpoch: epoch } }
+  } catch (error) {
+    closeWal(wal)
+    throw error
+  }
 }
 
 type Drills = Counters<(typeof DRILL_COUNTERS)[number]>
@@ -57,13 +67,24 @@ function storageFor({ words, at }: Drills): Storage {
   return slowDown(openStorage(), { factorOf, nowMs: processMs, sleepMs })
 }
 
-function configsOf(wal: Wal, { configs }: WalRecovered): ConfigAt[] {
-  try {
-    return configs.map(({ index, bytes }) => ({ index, membership: membershipOfBytes(bytes) }))
-  } catch (error) {
-    closeWal(wal)
-    throw error
-  }
+const configsOf = ({ configs }: WalRecovered): ConfigAt[] =>
+  configs.map(({ index, bytes }) => ({ index, membership: membershipOfBytes(bytes) }))
+
+/**
+ * The newest that identity and log know. An option that names a newer one does not make the
+ * directory so: it is what is to be fenced off.
+ * @throws ReplicaError E_DATA_DIR
+ */
+function historyOf(
+  { identity }: WalRecovered,
+  configs: readonly ConfigAt[],
+  { dataDir, historyEpoch: wanted }: NodeSpec,
+): number {
+  const told = configs.map(({ membership }) => historyEpochOf(membership))
+  const epoch = Math.max(identity.historyEpoch ?? 0, ...told)
+  if (wanted <= epoch) return epoch
+  const problem = `of history ${String(epoch)}, not ${String(wanted)}`
+  throw new ReplicaError('E_DATA_DIR', `${dataDir}: ${problem}`, { problem })
 }
 
 /**

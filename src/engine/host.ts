@@ -7,7 +7,8 @@ import { ReplicaError, fromRecord, isReplicaError } from '../base/errors.ts'
 import type { StateMachine } from '../base/state-machine.ts'
 import { openBell, ring as ringBell } from '../ring/bell.ts'
 import { openFlag, raise } from '../ring/counters.ts'
-import { type ApplyReport, type Assembled, type PeerInbox, assemble } from './assemble.ts'
+import type { ApplyReport } from './apply-report.ts'
+import { type Assembled, type PeerInbox, assemble } from './assemble.ts'
 import type { CallerLoop } from './caller-loop.ts'
 import { type Recovery, abandonDataDir } from './data-dir.ts'
 import type { NodeSpec, PeerAddress } from './node-spec.ts'
@@ -28,6 +29,7 @@ export interface HostOptions {
 
 export interface Host {
   readonly address: { readonly host: string; readonly port: number } | null
+  readonly historyEpoch: number
   /** Where a peer is that came later. */
   addPeer(peer: PeerAddress): void
   /** Flushes, closes files and sockets, ends the threads. */
@@ -123,6 +125,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     const address = [first, ...opened].find((one) => one.address !== null)?.address ?? null
     return {
       address,
+      historyEpoch: first.recovery?.historyEpoch ?? 0,
       addPeer(peer) {
         if (threads.fanout === 'caller') return caller?.addPeer(peer)
         started.find(({ name }) => name === threads.fanout)?.worker.postMessage(peer)

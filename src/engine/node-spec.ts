@@ -17,6 +17,8 @@ export interface Tuning {
   readonly pipelineDepth: number
   readonly windowBytes: number
   readonly uncommittedBytesMax: number
+  /** Of all entries of one group; every node keeps an open group in memory. */
+  readonly groupBytesMax: number
   readonly ringSizeBytes: number
   readonly walSegmentSizeBytes: number
   /** Log kept on disk behind the applied index; 0: all of it. */
@@ -65,6 +67,8 @@ export interface NodeSpec {
   /** Added to a running cluster: the log says who belongs to it. */
   readonly joins: boolean
   readonly quorums: { readonly prepare: number; readonly accept: number } | null
+  /** Of a node that joins: the history of the cluster that it joins (docs/disaster.md). */
+  readonly historyEpoch: number
   /** Ids of members that may come later, whom this node has memory for. */
   readonly reserved: readonly number[]
   readonly clusterId: string

@@ -4,79 +4,34 @@
  */
 import { ReplicaError } from '../base/errors.ts'
 import type { StateMachine } from '../base/state-machine.ts'
-import { type BellStatistics, bellStatisticsOf, openBell } from '../ring/bell.ts'
-import { openCellRing, statisticsOf as cellStatisticsOf } from '../ring/cell-ring.ts'
+import { openBell } from '../ring/bell.ts'
+import { openCellRing } from '../ring/cell-ring.ts'
 import { countersOf, openCounters, set } from '../ring/counters.ts'
-import { isLeaseValid, leaseLifeOf, openLease } from '../ring/lease.ts'
-import { openLogRing, statisticsOf as logStatisticsOf } from '../ring/log-ring.ts'
-import type { RingStatistics } from '../ring/log-ring.ts'
+import { openLogRing } from '../ring/log-ring.ts'
 import { type Ingest, createIngest } from '../stages/ingest-stage.ts'
 import { outPort } from '../stages/port.ts'
-import type { ApplyReport, PeerInbox } from './assemble.ts'
+import type { ApplyReport } from './apply-report.ts'
+import type { PeerInbox } from './assemble.ts'
 import { type CallerLoop, startCallerLoop } from './caller-loop.ts'
 import { type Writer, createClientSide } from './client.ts'
 import type { Proposed } from './proposals.ts'
 import { type NodeOptions, specOf } from './config.ts'
 import { startHost } from './host.ts'
+import { type NodeStatistics, type NodeStatus, statisticsOf, statusOf } from './node-status.ts'
 import { type NodeSpec, type PeerAddress, clientIdBaseOf, peerIdsOf } from './node-spec.ts'
-import {
-  type MembershipChange,
-  type MembershipStatus,
-  type Operator,
-  createOperator,
-} from './operator.ts'
+import { type MembershipChange, type Operator, createOperator } from './operator.ts'
 import { type Session, createSessionSide } from './session-client.ts'
-import { processMs, wallMs } from './process-clock.ts'
 import { type Reader, type Readers, createReaders } from './reader.ts'
+import type { History } from './token.ts'
 import {
   APPLIED_COUNTERS,
   DRILL_COUNTERS,
   type NodeMemory,
-  STAGE_COUNTERS,
-  STAGE_NAMES,
-  type StageName,
   type ThreadMap,
   VIEW_COUNTERS,
   createNodeMemory,
   threadMapOf,
 } from './topology.ts'
-import { ROLE_CODES } from './view.ts'
-
-export interface NodeStatus {
-  readonly id: number
-  readonly role: (typeof ROLE_CODES)[number]
-  /** The leader this node follows; 0: none known. */
-  readonly leader: number
-  readonly promised: number
-  readonly last: number
-  readonly chosen: number
-  readonly durable: number
-  readonly applied: number
-  readonly acceptedBatches: number
-  /** True while this node leads and may read by lease. */
-  readonly leased: boolean
-  /** From heartbeats, smoothed; 0: not measured (Basic Paxos has none). */
-  readonly roundTripUs: number
-  /** The newest in this node's log; null until it has told. */
-  readonly membership: MembershipStatus | null
-}
-
-export interface StageStatistics {
-  readonly busyMs: number
-  readonly batches: number
-  readonly entries: number
-  readonly sizeBytes: number
-  readonly syncs: number
-  /** Of all syncs together, their writes included. */
-  readonly syncMs: number
-}
-
-export interface NodeStatistics {
-  readonly stages: Readonly<Record<StageName, StageStatistics>>
-  readonly rings: Readonly<Record<string, RingStatistics>>
-  /** By thread: how often it went to sleep, and how many sleeps somebody ended. */
-  readonly threads: Readonly<Record<string, BellStatistics>>
-}
 
 export interface ReplicaNode extends Reader {
   readonly id: number
@@ -86,6 +41,15 @@ export interface ReplicaNode extends Reader {
   readonly leads: boolean
   /** @throws ReplicaError; its `outcome` says whether the entry may still be chosen */
   propose(payload: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<Proposed>
+  /**
+   * Entries that take effect together, next to each other in the log, or not at all, whoever dies.
+   * Resolves with the results in order of `payloads` when all of them are applied here.
+   * @throws ReplicaError E_GROUP_SIZE, and as `propose`, for the group as a whole
+   */
+  proposeGroup(
+    payloads: readonly Uint8Array[],
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<readonly Proposed[]>
   /** A batch interface for millions of entries a second. @throws E_NOT_LEADER */
   writer(): Writer
   /** Entries that take effect exactly once, in order. @throws ReplicaError as `propose` */
@@ -181,15 +145,17 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
   const { spec, memory, threads, callerLoop, onEvent } = parts
   const { id, tuning } = spec
   const { ingest, operator } = openIngest(parts)
-  const readers = openReaders(parts, operator)
+  const history: History = { cluster: spec.clusterId, epoch: 0 }
+  const readers = openReaders(parts, operator, history)
   const client = createClientSide(ingest, {
-    clusterId: spec.clusterId,
+    history,
     readers,
     replies: openCellRing(memory.replies),
     replyBytes: openLogRing(memory.replyBytes),
     durability: spec.durability,
     clientIdBase: clientIdBaseOf(spec),
     payloadSizeBytesMax: tuning.batchBytesMax - 1_024,
+    groupBytesMax: tuning.groupBytesMax,
     completesOnApply: spec.engine === 'basic-paxos',
     later: queueMicrotask,
   })
@@ -222,6 +188,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     await release()
     throw error
   })
+  history.epoch = host.historyEpoch
   const end = async (stop: () => Promise<ApplyReport | null>): Promise<ApplyReport | null> => {
     client.fail(closedError())
     operator.fail(closedError())
@@ -240,6 +207,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
       return ingest.leads
     },
     propose: (payload, options) => client.propose(payload, options),
+    proposeGroup: (payloads, options) => client.proposeGroup(payloads, options),
     writer: () => client.writer(),
     openSession: () => sessions.open(),
     resumeSession: (session, nextSequence) => sessions.resume(session, nextSequence),
@@ -251,7 +219,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
       checkPeer(spec, peer)
       host.addPeer(peer)
     },
-    status: statusOf(id, memory, operator),
+    status: statusOf(id, memory, operator, history),
     statistics: () => statisticsOf(memory),
     close: () => (ended ??= end(() => host.close())),
     kill: async () => void (await (ended ??= end(() => host.kill().then(() => null)))),
@@ -260,17 +228,21 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
   }
 }
 
-function openReaders({ spec, memory, threads }: OpenParts, operator: Operator): Readers {
+function openReaders(
+  { spec, memory, threads }: OpenParts,
+  operator: Operator,
+  history: History,
+): Readers {
   const bellOf = (stage: 'decide' | 'apply') =>
     threads[stage] === 'caller' ? null : openBell(memory.bells[threads[stage]]!)
-  const { clusterId, engine, members, tuning } = spec
+  const { engine, members, tuning } = spec
   const first = members.find(({ id }) => id === spec.id)?.role
   const missing = (): string | null => {
     if (engine !== 'xpaxos') return 'reads'
     return (operator.roleOf(spec.id) ?? first) === 'logger' ? 'reads at a logger' : null
   }
   const applied = openCounters(APPLIED_COUNTERS, memory.applied)
-  const common = { clusterId, missing, nowMs: () => performance.now() }
+  const common = { history, missing, nowMs: () => performance.now() }
   const reads = {
     queries: outPort(openCellRing(memory.queries), bellOf('apply')),
     queryBytes: openLogRing(memory.queryBytes),
@@ -346,39 +318,3 @@ export function slowDiskOf(memory: NodeMemory): (factor: number) => void {
 
 const closedError = (): ReplicaError =>
   new ReplicaError('E_CLOSED', 'the node is closed', { what: 'node' })
-
-function statusOf(id: number, memory: NodeMemory, operator: Operator): () => NodeStatus {
-  const view = openCounters(VIEW_COUNTERS, memory.view)
-  const applied = openCounters(APPLIED_COUNTERS, memory.applied)
-  const lease = openLease(memory.lease)
-  return () => {
-    const { role, ...rest } = countersOf(view)
-    const { applied: through } = countersOf(applied)
-    const { membership } = operator
-    const leased = isLeaseValid(lease, leaseLifeOf(lease), processMs(), wallMs())
-    const seen = { ...rest, leased, membership, applied: through }
-    return { id, ...seen, role: ROLE_CODES[role] ?? 'follower' }
-  }
-}
-
-function statisticsOf(memory: NodeMemory): NodeStatistics {
-  const stages = {} as Record<StageName, StageStatistics>
-  for (const name of STAGE_NAMES) {
-    stages[name] = countersOf(openCounters(STAGE_COUNTERS, memory.stages[name]))
-  }
-  const rings: Record<string, RingStatistics> = {
-    'ingest-log': logStatisticsOf(openLogRing(memory.ingestLog)),
-    readback: logStatisticsOf(openLogRing(memory.readback)),
-  }
-  for (const name of ['submitted', 'received', 'walOrders', 'applyOrders'] as const) {
-    rings[name] = cellStatisticsOf(openCellRing(memory[name]))
-  }
-  for (const { peer, memory: inbox } of memory.inboxes) {
-    rings[`inbox-${peer}`] = logStatisticsOf(openLogRing(inbox.log))
-  }
-  const threads: Record<string, BellStatistics> = {}
-  for (const [thread, sab] of Object.entries(memory.bells)) {
-    threads[thread] = bellStatisticsOf(openBell(sab))
-  }
-  return { stages, rings, threads }
-}

@@ -17,7 +17,8 @@ import {
 } from '../base/fifo.ts'
 import type { IngestClient } from '../stages/ingest-stage.ts'
 import type { Durability } from '../wal/identity.ts'
-import { type SessionToken, tokenOf } from './token.ts'
+import type { Settle } from './settle.ts'
+import { type History, type SessionToken, tokenOf } from './token.ts'
 
 export interface Proposed {
   /** Log index of the entry. */
@@ -29,9 +30,8 @@ export interface Proposed {
   readonly token: SessionToken
 }
 
-export interface Deferred {
-  readonly resolve: (value: Proposed) => void
-  readonly reject: (error: ReplicaError) => void
+export interface Deferred extends Settle<Proposed> {
+  /** Comes before the end. */
   result: Uint8Array | null
 }
 
@@ -42,17 +42,17 @@ class ProposedEntry implements Proposed {
   readonly index: number
   readonly result: Uint8Array | null
   readonly durability: Durability
-  readonly #cluster: string
+  readonly #history: History
 
-  constructor(index: number, result: Uint8Array | null, durability: Durability, cluster: string) {
+  constructor(index: number, result: Uint8Array | null, durability: Durability, history: History) {
     this.index = index
     this.result = result
     this.durability = durability
-    this.#cluster = cluster
+    this.#history = history
   }
 
   get token(): SessionToken {
-    return tokenOf(this.#cluster, this.index)
+    return tokenOf(this.#history, this.index)
   }
 }
 
@@ -97,7 +97,7 @@ export function createProposals() {
     complete: (
       id: number,
       range: { readonly from: number; readonly through: number; readonly index: number },
-      { durability, clusterId }: { readonly durability: Durability; readonly clusterId: string },
+      { durability, history }: { readonly durability: Durability; readonly history: History },
     ): void => {
       const entry = waiting.get(id)
       if (entry === undefined) return
@@ -107,7 +107,7 @@ export function createProposals() {
         const result = deferred?.result ?? null
         if (deferred === null) continue
         const at = index - through + sequence
-        deferred.resolve(new ProposedEntry(at, result, durability, clusterId))
+        deferred.resolve(new ProposedEntry(at, result, durability, history))
       }
       forgetEnded(entry)
     },
@@ -129,20 +129,19 @@ const withOutcome = (error: ReplicaError, outcome: ReplicaError['outcome']): Rep
   new ReplicaError(error.code, error.message.replace(`${error.code}: `, ''), error.detail, outcome)
 
 /** The signal ends the waiting, not the proposal; nothing listens to it afterwards. */
-export function abortable(deferred: Deferred, signal: AbortSignal): Deferred {
-  const onAbort = (): void => deferred.reject(aborted('unknown'))
+export function abortable<Value>(settle: Settle<Value>, signal: AbortSignal): Settle<Value> {
+  const onAbort = (): void => settle.reject(aborted('unknown'))
   const forget = (): void => signal.removeEventListener('abort', onAbort)
   signal.addEventListener('abort', onAbort, { once: true })
   return {
     resolve: (value) => {
       forget()
-      deferred.resolve(value)
+      settle.resolve(value)
     },
     reject: (error) => {
       forget()
-      deferred.reject(error)
+      settle.reject(error)
     },
-    result: null,
   }
 }
 

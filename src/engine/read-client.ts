@@ -16,7 +16,7 @@ import { type OutPort, claim, flush } from '../stages/port.ts'
 import * as reads from '../stages/read-cells.ts'
 import type { HeldReads, ReadScope } from './held-reads.ts'
 import { type Settle, promised } from './settle.ts'
-import { type SessionToken, checkToken, tokenOf } from './token.ts'
+import { type History, type SessionToken, checkToken, tokenOf } from './token.ts'
 
 export type Consistency = 'linearizable' | 'lease' | 'session' | 'stale'
 
@@ -86,7 +86,7 @@ export interface ReadWiring {
   readonly queryBytes: LogRing
   readonly asked: OutPort
   readonly answerBytes: LogRing
-  readonly clusterId: string
+  readonly history: History
   /** What this node cannot do for readers; null: it reads. */
   readonly missing: () => string | null
   readonly hasLeases: boolean
@@ -98,7 +98,7 @@ export interface ReadWiring {
 }
 
 export function createReadSide(wiring: ReadWiring): ReadSide {
-  const { queries, queryBytes, asked, answerBytes, clusterId, nowMs } = wiring
+  const { queries, queryBytes, asked, answerBytes, history, nowMs } = wiring
   /** Not sent yet, by what they have in common; oldest first. */
   const unsent = new Map<string, Batch>()
   const sent = new Map<number, Batch>()
@@ -186,7 +186,7 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
     if (words[base] !== reads.ANSWERS) return false
     const id = words[base + 1]!
     const batch = sent.get(id)
-    const token = tokenOf(clusterId, words[base + 7]!)
+    const token = tokenOf(history, words[base + 7]!)
     const code = words[base + 8]!
     let last = -1
     reads.readItems(
@@ -327,7 +327,7 @@ function check(question: Uint8Array | null, options: ReadOptions, wiring: ReadWi
   if (problems.length > 0) {
     throw new ReplicaError('E_CONFIG_INVALID', problems.join('; '), { problems })
   }
-  if (token !== undefined) checkToken(token, wiring.clusterId)
+  if (token !== undefined) checkToken(token, wiring.history)
 }
 
 const notAvailable = (feature: string): ReplicaError =>

@@ -16,7 +16,7 @@ import {
 } from '../stages/ingest-stage.ts'
 import { COMMAND, type SessionAnswer, commandBytes, decodeAnswer } from '../stages/session-bytes.ts'
 import { VERDICT } from '../stages/session-table.ts'
-import { type ClientSide, notLeader } from './client.ts'
+import { type ClientSide, notAvailable, notLeader } from './client.ts'
 import type { Proposed } from './proposals.ts'
 import { type Settle, promised } from './settle.ts'
 
@@ -38,6 +38,15 @@ export interface Session {
     payload: Uint8Array,
     options?: { readonly signal?: AbortSignal; readonly sequence?: number },
   ): Promise<Proposed>
+  /**
+   * Entries with consecutive sequences that take effect together or not at all, also when they are
+   * proposed again; in order of `payloads`.
+   * @throws ReplicaError E_GROUP_SIZE, and as `propose`
+   */
+  proposeGroup(
+    payloads: readonly Uint8Array[],
+    options?: { readonly signal?: AbortSignal; readonly sequence?: number },
+  ): Promise<readonly Proposed[]>
   /**
    * Decides what became of a sequence. `never` is a promise: what the session proposed from this
    * sequence on, anywhere, has no effect from now on, and new entries start at the new `next`.
@@ -62,6 +71,11 @@ export interface SessionCall {
   readonly id: number
   readonly next: number
   propose(payload: Uint8Array, options: ProposeOptions, settle: Settle<Proposed>): void
+  proposeGroup(
+    payloads: readonly Uint8Array[],
+    options: ProposeOptions,
+    settle: Settle<readonly Proposed[]>,
+  ): void
   outcome(sequence: number, settle: Settle<SequenceOutcome>): void
   close(settle: Settle<void>): void
 }
@@ -74,7 +88,7 @@ export interface SessionCalls {
 
 export function createSessionSide(
   ingest: Pick<Ingest, 'leads' | 'leader'>,
-  client: Pick<ClientSide, 'lane' | 'submit'>,
+  client: Pick<ClientSide, 'lane' | 'submit' | 'submitGroup'>,
   engine: 'xpaxos' | 'basic-paxos',
 ): SessionSide {
   const calls = createSessionCalls(ingest, client, engine)
@@ -85,6 +99,8 @@ export function createSessionSide(
     },
     propose: (payload, options = {}) =>
       promised((settle) => call.propose(payload, options, settle)),
+    proposeGroup: (payloads, options = {}) =>
+      promised((settle) => call.proposeGroup(payloads, options, settle)),
     outcome: (sequence) => promised((settle) => call.outcome(sequence, settle)),
     close: () => promised((settle) => call.close(settle)),
   })
@@ -98,7 +114,7 @@ type Answered = SessionAnswer & Pick<Proposed, 'durability' | 'token'>
 
 export function createSessionCalls(
   ingest: Pick<Ingest, 'leads' | 'leader'>,
-  client: Pick<ClientSide, 'lane' | 'submit'>,
+  client: Pick<ClientSide, 'lane' | 'submit' | 'submitGroup'>,
   engine: 'xpaxos' | 'basic-paxos',
 ): SessionCalls {
   const entries = client.lane(SESSION_FRAMES)
@@ -106,8 +122,7 @@ export function createSessionCalls(
   const checkEngine = (): void => {
     if (engine === 'xpaxos') return
     // Its values may be chosen in another order than they were proposed in.
-    const feature = 'sessions with basic-paxos'
-    throw new ReplicaError('E_NOT_AVAILABLE', `${feature}: not available yet`, { feature })
+    throw notAvailable('sessions with basic-paxos')
   }
   /** What the log answers, as a value or an error of `meaningOf`; returns once it is taken. */
   const ask = <Value>(
@@ -115,21 +130,11 @@ export function createSessionCalls(
     mark: SessionMark,
     payload: Uint8Array,
     meaningOf: (answer: Answered) => Value,
-    { resolve, reject }: Settle<Value>,
+    settle: Settle<Value>,
     signal?: AbortSignal,
   ): void => {
-    const onAnswer = ({ result, durability, token }: Proposed): void => {
-      assert(result !== null, 'an own entry of a session is answered')
-      const answer = { ...decodeAnswer(result), durability, token }
-      let value: Value
-      try {
-        value = meaningOf(answer)
-      } catch (error) {
-        return reject(error)
-      }
-      resolve(value)
-    }
-    client.submit(lane, { resolve: onAnswer, reject, result: null }, payload, signal, mark)
+    const { resolve, reject } = meant((value: Proposed) => meaningOf(answeredOf(value)), settle)
+    client.submit(lane, { resolve, reject, result: null }, payload, signal, mark)
   }
 
   const sessionOf = (id: number, first: number): SessionCall => {
@@ -147,6 +152,18 @@ export function createSessionCalls(
         const mark = { session: id, sequence }
         ask(entries, mark, payload, (answer) => proposedOf(answer, mark), settle, signal)
         next = Math.max(next, sequence + 1)
+      },
+      proposeGroup(payloads, { signal, sequence = next }, settle) {
+        if (closed) throw new ReplicaError('E_CLOSED', 'closed', { what: 'session' })
+        checkNumbers({ sequence })
+        if (sequence > next) throw outOfOrder(sequence, next)
+        const mark = { session: id, sequence }
+        const meaningOf = (values: readonly Proposed[]): Proposed[] =>
+          values.map((value, i) =>
+            proposedOf(answeredOf(value), { session: id, sequence: sequence + i }),
+          )
+        client.submitGroup(entries, meant(meaningOf, settle), payloads, signal, mark)
+        next = Math.max(next, sequence + payloads.length)
       },
       outcome(sequence, { resolve, reject }) {
         checkNumbers({ sequence })
@@ -190,6 +207,28 @@ export function createSessionCalls(
       return sessionOf(id, nextSequence)
     },
   }
+}
+
+/** Settles with what `meaningOf` makes of a value, or throws. */
+const meant = <From, Value>(
+  meaningOf: (value: From) => Value,
+  { resolve, reject }: Settle<Value>,
+): Settle<From> => ({
+  resolve(from) {
+    let value: Value
+    try {
+      value = meaningOf(from)
+    } catch (error) {
+      return reject(error)
+    }
+    resolve(value)
+  },
+  reject,
+})
+
+function answeredOf({ result, durability, token }: Proposed): Answered {
+  assert(result !== null, 'an own entry of a session is answered')
+  return { ...decodeAnswer(result), durability, token }
 }
 
 /** @throws ReplicaError what the verdict means, if it is not an answer */

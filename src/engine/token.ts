@@ -12,22 +12,26 @@ export interface SessionToken {
   readonly index: number
 }
 
-/** Of the running history: no disaster command exists yet. */
-const HISTORY_EPOCH = 0
+/** Of which cluster and history this node is. */
+export interface History {
+  readonly cluster: string
+  /** Known once the node has recovered: nobody gets a token before. */
+  epoch: number
+}
 
-export const tokenOf = (cluster: string, index: number): SessionToken => ({
+export const tokenOf = ({ cluster, epoch }: History, index: number): SessionToken => ({
   cluster,
-  epoch: HISTORY_EPOCH,
+  epoch,
   index,
 })
 
 /** @throws ReplicaError E_TOKEN when it is not of this cluster and history, or no token at all */
-export function checkToken({ cluster, epoch, index }: SessionToken, here: string): void {
+export function checkToken({ cluster, epoch, index }: SessionToken, here: History): void {
   const problem =
-    cluster !== here
-      ? `is of cluster ${String(cluster)}, this is ${here}`
-      : epoch !== HISTORY_EPOCH
-        ? `is of history ${String(epoch)}, this is ${String(HISTORY_EPOCH)}`
+    cluster !== here.cluster
+      ? `is of cluster ${String(cluster)}, this is ${here.cluster}`
+      : epoch !== here.epoch
+        ? `is of history ${String(epoch)}, this is ${String(here.epoch)}`
         : !Number.isSafeInteger(index) || index < 0
           ? `index ${String(index)} is no log index`
           : null

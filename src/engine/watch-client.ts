@@ -19,6 +19,7 @@ import * as cells from '../stages/watch-cells.ts'
 import type { ReadScope } from './held-reads.ts'
 import { type RecentStretches, createRecentStretches } from './recent-stretches.ts'
 import { type Stretch, type WatchEvent, copyStretch, enterStretch, nextEvent } from './stretch.ts'
+import type { History } from './token.ts'
 import {
   type Watch,
   type WatchOptions,
@@ -50,7 +51,7 @@ const SWEEP_MS = 10
 export interface WatchWiring {
   readonly asked: OutPort
   readonly bytes: LogRing
-  readonly clusterId: string
+  readonly history: History
   /** What this node cannot do for those who watch; null: it feeds. */
   readonly missing: () => string | null
   readonly applied: () => number
@@ -144,7 +145,7 @@ function open(hub: Hub, scope: Set<Watcher>, options: WatchOptions): Watch {
   if (failure !== null) throw failure
   const missing = wiring.missing()
   if (missing !== null) throw notAvailable(missing)
-  const asked = startOf(options, wiring.clusterId)
+  const asked = startOf(options, wiring.history)
   if (watchers.size >= hub.limits.watchesMax) throw tooMany()
   const applied = wiring.applied()
   // What waits for room in the ring comes to the desk too late to say what is `now`.
@@ -161,7 +162,7 @@ function open(hub: Hub, scope: Set<Watcher>, options: WatchOptions): Watch {
     },
     end: (error) => end(hub, one, error),
   }
-  return openWatch(one, wiring.clusterId, hooks, options.signal)
+  return openWatch(one, wiring.history, hooks, options.signal)
 }
 
 /** The next event that is here; `next` moves over it, and over what had no effect. */

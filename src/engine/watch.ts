@@ -5,7 +5,7 @@
 import { ReplicaError } from '../base/errors.ts'
 import { READ_TIMEOUT_MAX_MS } from './read-client.ts'
 import { type StretchCursor, type WatchEvent, openStretchCursor } from './stretch.ts'
-import { type SessionToken, checkToken, tokenOf } from './token.ts'
+import { type History, type SessionToken, checkToken, tokenOf } from './token.ts'
 
 export interface WatchOptions {
   /** Log index of the first entry to be told. Default: what this node applies from now on. */
@@ -60,7 +60,7 @@ export interface Watcher {
 }
 
 /** @returns the first index to be told; 0: from now on. @throws ReplicaError */
-export function startOf(options: WatchOptions, clusterId: string): number {
+export function startOf(options: WatchOptions, history: History): number {
   const { from, token, signal, timeoutMs = TIMEOUT_MS } = options
   const problems: string[] = []
   if (from !== undefined && token !== undefined) problems.push('from, token: want one of them')
@@ -73,7 +73,7 @@ export function startOf(options: WatchOptions, clusterId: string): number {
   if (problems.length > 0) {
     throw new ReplicaError('E_CONFIG_INVALID', problems.join('; '), { problems })
   }
-  if (token !== undefined) checkToken(token, clusterId)
+  if (token !== undefined) checkToken(token, history)
   if (signal?.aborted === true) throw abortedError()
   return token === undefined ? (from ?? 0) : token.index + 1
 }
@@ -110,7 +110,7 @@ export interface WatcherHooks {
 
 export function openWatch(
   one: Watcher,
-  clusterId: string,
+  history: History,
   hooks: WatcherHooks,
   signal?: AbortSignal,
 ): Watch {
@@ -138,7 +138,7 @@ export function openWatch(
     },
     [Symbol.asyncIterator]: () => watch,
     get token() {
-      return tokenOf(clusterId, one.next < 0 ? one.openedAt : one.next - 1)
+      return tokenOf(history, one.next < 0 ? one.openedAt : one.next - 1)
     },
   }
   return watch

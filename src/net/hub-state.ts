@@ -16,6 +16,8 @@ export interface HubOptions {
   readonly incarnation: number
   /** Drawn at random when the process starts; below 2^53. */
   readonly nonce: number
+  /** The history epoch of this node; default 0. Peers of another one are refused. */
+  readonly history?: number
   readonly inboxes: ReadonlyMap<number, Inbox>
   readonly sendBufferBytesMax?: number
   readonly reconnectMinMs?: number

@@ -132,7 +132,7 @@ export function setAddress(
 }
 
 function dial(hub: Hub, route: Route, now: number): void {
-  const { self, incarnation, nonce } = hub.options
+  const { self, incarnation, nonce, history = 0 } = hub.options
   const socket = hub.connect(route.host, route.port)
   const connection = track(hub, socket, route, now)
   route.current = connection
@@ -140,9 +140,8 @@ function dial(hub: Hub, route: Route, now: number): void {
   const to = route.peer.id
   const { cluster } = hub
   const session = route.proposed
-  socket.write(
-    encodeHandshake({ kind: HELLO, from: self, to, cluster, session, incarnation, nonce }),
-  )
+  const own = { from: self, incarnation, nonce, history }
+  socket.write(encodeHandshake({ kind: HELLO, to, cluster, session, ...own }))
 }
 
 /** Somebody connected. */
@@ -296,15 +295,14 @@ function onHello(hub: Hub, connection: Connection): void {
 }
 
 function welcome(hub: Hub, route: Route, connection: Connection): void {
-  const { self, incarnation, nonce } = hub.options
+  const { self, incarnation, nonce, history = 0 } = hub.options
   const hello = connection.hello!
   const session = Math.max(hello.session, route.peer.session + 1)
   const { cluster } = hub
   const to = hello.from
   route.current = connection
-  connection.socket.write(
-    encodeHandshake({ kind: WELCOME, from: self, to, cluster, session, incarnation, nonce }),
-  )
+  const own = { from: self, incarnation, nonce, history }
+  connection.socket.write(encodeHandshake({ kind: WELCOME, to, cluster, session, ...own }))
   start(hub, route, connection, { ...hello, session })
 }
 
@@ -323,17 +321,32 @@ function checkHandshake(
   kind: typeof HELLO | typeof WELCOME,
 ): Handshake | null {
   const shake = decodeHandshake(connection.handshake, kind)
-  const reason =
-    typeof shake === 'string'
-      ? shake
-      : shake.cluster !== hub.cluster
-        ? 'cluster'
-        : shake.to !== hub.options.self
-          ? 'wrong-target'
-          : null
-  if (reason === null) return shake as Handshake
-  refuse(hub, connection, reason, typeof shake === 'string' ? 0 : shake.from)
+  if (typeof shake === 'string') {
+    refuse(hub, connection, shake, 0)
+    return null
+  }
+  const reason = refusalOf(hub, shake)
+  if (reason === null) return shake
+  if (reason === 'history' && kind === HELLO) tellHistory(hub, connection, shake)
+  else refuse(hub, connection, reason, shake.from)
   return null
+}
+
+/** A node of another history is told ours, so that its people hear of it too, and hangs up. */
+function tellHistory(hub: Hub, connection: Connection, { from: to, session }: Handshake): void {
+  const { self, incarnation, nonce, history = 0 } = hub.options
+  const own = { from: self, incarnation, nonce, history }
+  hub.counters.refused++
+  emit(hub, { kind: 'refused', reason: 'history', from: to })
+  connection.socket.write(
+    encodeHandshake({ kind: WELCOME, to, cluster: hub.cluster, session, ...own }),
+  )
+}
+
+function refusalOf({ cluster, options }: Hub, shake: Handshake): RefusedReason | null {
+  if (shake.cluster !== cluster) return 'cluster'
+  if (shake.to !== options.self) return 'wrong-target'
+  return shake.history === (options.history ?? 0) ? null : 'history'
 }
 
 function start(hub: Hub, route: Route, connection: Connection, shake: Handshake): void {

@@ -6,7 +6,8 @@
  *     word    0     1     2        3       4        5       6      7 ........ 15
  *           | kind| from| payload| frames| end    | offset| stamp| message fields |
  *           |     |     | bytes  |       | of log | in log| ms   |                |
- *     up    | 240 | peer| 0      | 0     | 0      | 0     | ms   | session, incarnation, nonce
+ *     up    | 240 | peer| 0      | 0     | 0      | 0     | ms   | session, incarnation, nonce,
+ *           |     |     |        |       |        |       |      | history
  *     down  | 241 | peer| 0      | 0     | 0      | 0     | ms   | session
  *
  * Invariants: a payload is published before the cell that names it; whatever came in a session lies
@@ -23,7 +24,7 @@ import {
 } from '../codec/cell.ts'
 import * as cellRing from '../ring/cell-ring.ts'
 import * as logRing from '../ring/log-ring.ts'
-import { AT_PAYLOAD_END, AT_PAYLOAD_OFFSET, AT_SESSION, AT_STAMP } from './link.ts'
+import { AT_HISTORY, AT_PAYLOAD_END, AT_PAYLOAD_OFFSET, AT_SESSION, AT_STAMP } from './link.ts'
 
 /** May cross threads. */
 export interface InboxMemory {
@@ -77,6 +78,7 @@ export function deliverControl(
     readonly session: number
     readonly incarnation: number
     readonly nonce: number
+    readonly history: number
   },
   stampMs: number,
 ): boolean {
@@ -91,6 +93,7 @@ export function deliverControl(
   words[base + AT_SESSION] = fields.session
   words[base + AT_SESSION + 1] = fields.incarnation
   words[base + AT_SESSION + 2] = fields.nonce
+  words[base + AT_HISTORY] = fields.history
   cellRing.publish(inbox.cells)
   return true
 }

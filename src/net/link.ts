@@ -14,7 +14,7 @@ export const AT_PAYLOAD_OFFSET = 5
 /** When the message was delivered, in ms of the writer's clock; a fraction is possible. */
 export const AT_STAMP = 6
 
-/** Control cells: made by links, never taken from a peer. Words 7..9 below. */
+/** Control cells: made by links, never taken from a peer. Words 7..10 below. */
 export const LINK_UP = 240
 export const LINK_DOWN = 241
 /** Both: number of the session, greater in every later session of the two nodes. */
@@ -22,6 +22,8 @@ export const AT_SESSION = 7
 /** Link-up: the peer's incarnation and its process nonce. */
 export const AT_INCARNATION = 8
 export const AT_NONCE = 9
+/** Link-up: the history epoch of the peer. */
+export const AT_HISTORY = 10
 /** Kinds from here on are the link layer's own; a peer's message stays below. */
 export const LINK_KIND_MIN = 240
 
@@ -51,6 +53,7 @@ export type RefusedReason =
   | 'handshake-timeout'
   | 'version'
   | 'cluster'
+  | 'history' // of the same cluster, before or after a disaster command
   | 'unknown-peer'
   | 'wrong-target'
   | 'direction' // only the lower id dials

@@ -14,6 +14,8 @@ export interface MemoryLinkOptions {
   readonly from: number
   readonly incarnation: number
   readonly nonce: number
+  /** The sender's history epoch; default 0. The receiver refuses another one than its own. */
+  readonly history?: number
   /** The receiver's inbox for the sender. */
   readonly inbox: Inbox
   readonly now: () => number
@@ -32,7 +34,7 @@ export interface MemoryLink extends PeerLink {
 
 /** Opens the direction: link-up of session 1 is the first cell in the inbox. */
 export function openMemoryLink(options: MemoryLinkOptions): MemoryLink {
-  const { from, incarnation, nonce, inbox, now, onDelivered } = options
+  const { from, incarnation, nonce, history = 0, inbox, now, onDelivered } = options
   let isUp = false
   let isClosed = false
   let session = 0
@@ -42,7 +44,8 @@ export function openMemoryLink(options: MemoryLinkOptions): MemoryLink {
   let waitingUp = 0
 
   const control = (kind: number, of: number): number => {
-    const done = deliverControl(inbox, { kind, peer: from, session: of, incarnation, nonce }, now())
+    const fields = { kind, peer: from, session: of, incarnation, nonce, history }
+    const done = deliverControl(inbox, fields, now())
     if (done) onDelivered()
     return done ? 1 : 0
   }

@@ -22,6 +22,7 @@ export interface Peer {
   session: number
   incarnation: number
   nonce: number
+  history: number
   isUp: boolean
   reader: Reader | null
   /** Stays after the end of the session until the socket is closed. */
@@ -40,6 +41,7 @@ export interface SessionStart {
   readonly session: number
   readonly incarnation: number
   readonly nonce: number
+  readonly history: number
 }
 
 export const createPeer = (id: number, inbox: Inbox): Peer => ({
@@ -48,6 +50,7 @@ export const createPeer = (id: number, inbox: Inbox): Peer => ({
   session: 0,
   incarnation: 0,
   nonce: 0,
+  history: 0,
   isUp: false,
   reader: null,
   outbox: null,
@@ -65,6 +68,7 @@ export function openSession(peer: Peer, wire: Wire, start: SessionStart, bytesMa
   peer.session = start.session
   peer.incarnation = start.incarnation
   peer.nonce = start.nonce
+  peer.history = start.history
   peer.isUp = true
   peer.waitingUp = start.session
   peer.reader = createReader(peer.inbox, peer.id, start.session)
@@ -161,6 +165,7 @@ function control(peer: Peer, kind: number, session: number, stampMs: number): bo
     session,
     incarnation: isUp ? incarnation : 0,
     nonce: isUp ? nonce : 0,
+    history: isUp ? peer.history : 0,
   }
   return deliverControl(inbox, fields, stampMs)
 }

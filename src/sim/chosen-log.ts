@@ -3,6 +3,7 @@
  * durably; from a quorum on it is chosen, for ever. Pure data of the oracle; knows no node state.
  */
 import type { Member } from '../core/engine.ts'
+import { FRAME_KIND } from '../codec/frame.ts'
 import { chainOf } from '../core/frame-ref.ts'
 import type { Frame } from './frames.ts'
 import { type InvariantId, demand } from './invariants.ts'
@@ -107,6 +108,7 @@ function choose(log: ChosenLog, ballot: number, frame: Frame, place: number): vo
   }
   demand(place === log.frames.length, 'I4', 'the chosen log has a hole')
   checkSession(log, frame)
+  checkGroup(log.frames.at(-1), frame)
   log.frames.push(frame)
   log.chosenIn.push(ballot)
   log.chains.set(frame.through, chainOf(log.chains.get(frame.first - 1)!, frame.headerCrc))
@@ -126,6 +128,16 @@ function checkSession({ serials, sessions }: ChosenLog, frame: Frame): void {
     demand(before.serial < frame.serial, 'I10', 'a session is chosen out of order')
   }
   sessions.set(frame.session, frame)
+}
+
+/** R38: behind a frame of a group comes its next one, or the abort that makes it void. */
+function checkGroup(before: Frame | undefined, frame: Frame): void {
+  const isAbort = frame.kind === FRAME_KIND.abort
+  if (before?.continues !== true) {
+    return demand(!isAbort, 'I22', `${frame.first} aborts what is not open`)
+  }
+  const isNext = frame.session === before.session && frame.ballot === before.ballot
+  demand(isNext || isAbort, 'I22', `${frame.first} slides into an open group`)
 }
 
 export function checkChosen(log: ChosenLog, frame: Frame, invariant: InvariantId): void {

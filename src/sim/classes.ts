@@ -102,7 +102,7 @@ export const CLASSES = {
     size: 'full',
   },
   mixed: {
-    share: 14,
+    share: 10,
     what: 'every fault kind, as the swarm draws them',
     engine: 'xpaxos',
     faults: FAULTS,
@@ -115,6 +115,14 @@ export const CLASSES = {
     engine: 'xpaxos',
     faults: [...DEATH, 'cut', 'isolate', 'reset', 'clog', 'pause'],
     noise: 400,
+    size: 'full',
+  },
+  groups: {
+    share: 4,
+    what: 'groups of frames, and leaders that die within them',
+    engine: 'xpaxos',
+    faults: [...DEATH, 'isolate', 'reset'],
+    noise: 200,
     size: 'full',
   },
   micro: {
@@ -168,6 +176,7 @@ export function planOf(
   const noise = chance(random, spec.noise) ? drawNoise(random) : quiet(random)
   const requests = name === 'overload' ? 1_500 : between(random, 500, isBasic ? 700 : 1_200)
   const ops: Op[] = drawRequests(split(random), isPartial ? 100 : requests, untilUs, name)
+  if (name === 'groups') gather(ops, split(random))
   if (graph !== null) ops.push(...partialOps(graph, members.length, untilUs))
   else ops.push(...drawFaults(split(random), spec.faults, members.length, knobs, untilUs))
   ops.sort((a, b) => a.atUs - b.atUs)
@@ -339,6 +348,17 @@ function drawClocks(random: Random, count: number, wild: boolean): Plan['clocks'
     driftPpm: wild ? between(random, -100_000, 100_000) : 0,
   }))
 }
+
+/** Makes groups of half of the requests. */
+function gather(ops: Op[], random: Random): void {
+  for (const [place, op] of ops.entries()) {
+    if (op.kind !== 'submit' || chance(random, 500)) continue
+    const count = Math.min(op.count, GROUP_ENTRIES_MAX)
+    ops[place] = { ...op, count, groupFrames: between(random, 2, GROUP_FRAMES_MAX) }
+  }
+}
+const GROUP_ENTRIES_MAX = 10
+const GROUP_FRAMES_MAX = 12
 
 /** Requests in bursts, all over the time. */
 function drawRequests(random: Random, count: number, untilUs: number, name: string): Op[] {

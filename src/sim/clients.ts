@@ -1,10 +1,11 @@
 /**
  * Clients: sessions that submit through whichever node leads, and know of each request one of three
- * outcomes. Refused: never proposed. Ok: the leader that took it reported it chosen. All else is
- * unknown. Values are serial numbers.
+ * outcomes. Refused: never proposed. Ok: the leader that took it reported it chosen, a group up to
+ * its last frame. All else is unknown. Values are serial numbers.
  *
  * Invariants (I12): what is ok is chosen by what lies on disks; what is refused never is.
  */
+import { FRAME_KIND } from '../codec/frame.ts'
 import { cover } from './coverage.ts'
 import { type Frame, makeFrame } from './frames.ts'
 import { demand } from './invariants.ts'
@@ -27,8 +28,28 @@ export function submit<M>(world: World<M>, op: Op & { readonly kind: 'submit' })
     cover(world.coverage, 'request-refused-by-limit')
     return refuse(world)
   }
-  const ring = node.rings[INGEST_RING]!
-  if (chance(node.random, world.plan.noise.gaps)) skip(ring)
+  const frameCount = op.groupFrames ?? 1
+  for (let left = frameCount; left > 0; left--) {
+    const frame = frameFor(world, node, op, left > 1)
+    const atUs = world.nowUs + drawUs(world.plan.laws.submit, node.random)
+    hand(world, node, frame, atUs)
+    if (left > 1) continue
+    const request = { frame, node: node.place, atUs: world.nowUs, outcome: 'pending' as const }
+    world.requests.push(request)
+    node.pending.push(request)
+  }
+  return true
+}
+
+function frameFor<M>(
+  world: World<M>,
+  node: SimNode<M>,
+  op: Op & { readonly kind: 'submit' },
+  continues: boolean,
+): Frame {
+  const leading = node.leading!
+  const isBasic = world.plan.engine === 'basic-paxos'
+  if (chance(node.random, world.plan.noise.gaps)) skip(node.rings[INGEST_RING]!)
   const sequence = (world.sessionSequences[op.session] ?? 0) + 1
   world.sessionSequences[op.session] = sequence + op.count - 1
   const { hooks } = world
@@ -40,19 +61,31 @@ export function submit<M>(world: World<M>, op: Op & { readonly kind: 'submit' })
     payloadOf: hooks === null ? null : () => hooks.payload(),
     session: op.session + 1,
     sessionSequence: sequence,
+    continues,
   })
   if (!isBasic) leading.next += op.count
-  const request = { frame, node: node.place, atUs: world.nowUs, outcome: 'pending' as const }
-  world.requests.push(request)
-  node.pending.push(request)
-  const { ballot } = leading
-  const frames = [place(ring, frame)]
+  return frame
+}
+
+/** Gives a frame to the core of this leader, behind those that it was given before. */
+function hand<M>(world: World<M>, node: SimNode<M>, frame: Frame, atUs: number): void {
+  const { ballot } = node.leading!
+  const frames = [place(node.rings[INGEST_RING]!, frame)]
   frames[0]!.kept = true // ingest holds it until the core has seen it
   const input = { kind: 'submitted', ballot, frames }
-  const atUs = world.nowUs + drawUs(world.plan.laws.submit, node.random)
   node.submittedAtUs = Math.max(node.submittedAtUs, atUs)
   later(world, node.submittedAtUs - world.nowUs, DUE.input, node, input)
-  return true
+}
+
+/** The log of a new leader ends within a group: an abort goes before anything else (R38). */
+export function abortGroup<M>(world: World<M>, node: SimNode<M>): void {
+  const leading = node.leading!
+  const frame = makeFrame(world.arena, {
+    ...{ first: leading.next, count: 1, ballot: leading.ballot, kind: FRAME_KIND.abort },
+    ...{ payloadSizeBytes: 0, payloadOf: null, session: 0, sessionSequence: 0 },
+  })
+  leading.next += 1
+  hand(world, node, frame, world.nowUs)
 }
 
 /** Sessions stick to different leaders while there are several: one of them is an old one. */

@@ -21,7 +21,7 @@ import { transmit } from './network.ts'
 import { below, between, chance } from './random.ts'
 import { type RingFrame, place, skip, sweep } from './ring.ts'
 import { DUE, type Driver, type SimNode, type World, later } from './world.ts'
-import { loseRequests, settleApplied, settleRequests } from './clients.ts'
+import { abortGroup, loseRequests, settleApplied, settleRequests } from './clients.ts'
 import { decode } from './wire.ts'
 import { describeInput, describeMessage } from './describe.ts'
 import { mix, note } from './trace.ts'
@@ -114,6 +114,7 @@ export function createCoreDriver<M>(
       case 'lead':
         node.leading = { ballot: effect.ballot, next: effect.next, admits: true }
         judge.led(node.place, node.life, effect.ballot, effect.next)
+        if (effect.abort) abortGroup(world, node)
         note(trace, world.nowUs, node.place, -1, `LEADS ballot ${effect.ballot}`)
         cover(coverage, 'election-won')
         return noteLighter(node)

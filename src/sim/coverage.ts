@@ -35,6 +35,8 @@ export const COUNTERS = [
   'read-from-disk',
   'restart-with-log',
   'pause-outlived-election',
+  'group-chosen',
+  'group-aborted',
   'basic-reject',
   'basic-value-chosen',
   'lease-read',

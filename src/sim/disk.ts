@@ -7,6 +7,7 @@
  */
 import type { LogIndex, Lsn } from '../core/ids.ts'
 import type { WalRecord } from '../core/records.ts'
+import type { ChainMark } from '../wal/fold.ts'
 import type { Frame } from './frames.ts'
 import type { Random } from './random.ts'
 import type { Stored } from './log.ts'
@@ -18,7 +19,8 @@ export interface Found {
   readonly last: number
   readonly floor: number
   readonly floorChain: number
-  readonly marks: readonly { readonly through: LogIndex; readonly chain: number }[]
+  readonly floorContinues: boolean
+  readonly marks: readonly ChainMark[]
   readonly firstRetained: LogIndex
   /** LSN of the last record that survived. */
   readonly lsn: Lsn

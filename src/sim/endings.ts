@@ -102,7 +102,12 @@ function live<M>(world: World<M>, loop: Loop): void {
   const weight = weightOf(world)
   const before = world.requests.length
   const goal = world.judge.chosenThrough
-  for (let i = 0; i < 3; i++) demand(ask(world), 'L1', 'the leader does not stay')
+  // The first at once, unless leadership is being handed over at this moment.
+  const boundUs = LEADER_TIMEOUTS * timeoutUs(world)
+  for (let i = 0; i < 3; i++) {
+    const tookUs = runUntilDone(world, loop, boundUs, () => ask(world))
+    demand(tookUs >= 0, 'L1', 'the leader does not stay')
+  }
   const answered = (): boolean =>
     world.requests.slice(before).every(({ outcome }) => outcome === 'ok')
   demand(awaitProgress(world, loop, answered), 'L3', 'a request is not answered')

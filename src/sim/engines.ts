@@ -54,6 +54,7 @@ export const xpaxosEngine: Engine<XPaxosMessage> = {
         acceptedBallot: found.acceptedBallot as Ballot,
         floor: found.floor as never,
         floorChain: found.floorChain,
+        floorContinues: found.floorContinues,
         marks: found.marks,
         firstRetained: found.firstRetained,
         nextLsn: (found.lsn + 1) as Lsn,

@@ -56,7 +56,7 @@ const NO_FRAMES: readonly Frame[] = []
 
 /** Enters the frame that an ingest stage has just published in its ring. */
 export function enterFrame(book: FrameBook, ref: FrameRef, log: LogRing): Frame {
-  const { first, count, ballot, sizeBytes, headerCrc, offset } = ref
+  const { first, count, ballot, sizeBytes, headerCrc, offset, continues } = ref
   const header = createFrameHeader()
   const check = readFrameHeader(log.bytes, log.view, offset, offset + sizeBytes, header)
   demand(check === 'ok', 'I13', `a frame is published with a bad header: ${check}`)
@@ -71,7 +71,7 @@ export function enterFrame(book: FrameBook, ref: FrameRef, log: LogRing): Frame 
   const through = throughOf(ref)
   const frame: Frame = {
     ...{ first, count, through, ballot, sizeBytes, headerCrc, serial, session },
-    ...{ bytes, view, offset: used },
+    ...{ bytes, view, offset: used, continues, kind: header.kind },
   }
   const known = book.byFirst.get(first)
   if (known === undefined) book.byFirst.set(first, [frame])

@@ -5,8 +5,10 @@
  */
 import { assert } from '../base/assert.ts'
 import {
+  FRAME_FLAG_CONTINUES,
   FRAME_HEADER_SIZE_BYTES,
   FRAME_KIND,
+  type FrameKind,
   checkFrame,
   createFrameHeader,
   entrySizeOf,
@@ -24,6 +26,9 @@ export interface Frame {
   readonly ballot: Ballot
   readonly sizeBytes: number
   readonly headerCrc: number
+  /** It is not the end of its group (R38). */
+  readonly continues: boolean
+  readonly kind: FrameKind
   /** Counts up over all frames of a run: names the content. */
   readonly serial: number
   readonly session: number
@@ -50,6 +55,9 @@ export interface FrameSpec {
   readonly payloadOf: (() => Uint8Array) | null
   readonly session: number
   readonly sessionSequence: number
+  readonly continues?: boolean
+  /** Default: entries. */
+  readonly kind?: FrameKind
 }
 
 const CHUNK_BYTES = 2 ** 14
@@ -66,6 +74,7 @@ export const createArena = (): FrameArena => ({
 
 export function makeFrame(arena: FrameArena, spec: FrameSpec): Frame {
   const { first, count, ballot, payloadSizeBytes, session, sessionSequence } = spec
+  const { continues = false, kind = FRAME_KIND.entries } = spec
   const entrySize = entrySizeOf(payloadSizeBytes)
   const payloads = spec.payloadOf === null ? null : payloadsOf(spec.payloadOf, count)
   const bodySizeBytes = payloads === null ? count * entrySize : bodySizeOf(payloads)
@@ -76,10 +85,10 @@ export function makeFrame(arena: FrameArena, spec: FrameSpec): Frame {
   const { bytes, view, used: offset } = arena
   arena.used += sizeBytes
   const serial = arena.nextSerial++
-  const kind = FRAME_KIND.entries
+  const flags = continues ? FRAME_FLAG_CONTINUES : 0
   const clientId = session
   const clientSequence = sessionSequence
-  writeFrameHeader(view, offset, { kind, flags: 0, bodySizeBytes, count, clientId, clientSequence })
+  writeFrameHeader(view, offset, { kind, flags, bodySizeBytes, count, clientId, clientSequence })
   let end = offset + FRAME_HEADER_SIZE_BYTES
   for (const payload of payloads ?? []) end = writeEntry(bytes, view, end, payload)
   for (let i = 0, at = end; i < count && payloads === null; i++, at += entrySize) {
@@ -95,6 +104,8 @@ export function makeFrame(arena: FrameArena, spec: FrameSpec): Frame {
     ballot,
     sizeBytes,
     headerCrc,
+    continues,
+    kind,
     serial,
     session,
     bytes,

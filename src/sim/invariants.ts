@@ -19,6 +19,7 @@ export const INVARIANTS = {
   I17: 'weight 0 never stands for leader',
   I19: 'chosen and applied only grow, applied <= chosen; logs and state agree slot by slot',
   I21: 'a reader of the applied log gets each chosen entry once, in order',
+  I22: 'a group is chosen without anything in it, up to its end or to an abort; no abort elsewhere',
   L1: 'a leader within four election timeouts of the heal',
   L2: 'ballots stop growing in a healed cluster',
   L3: 'what is submitted to a healed cluster is answered',

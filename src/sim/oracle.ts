@@ -3,6 +3,7 @@
  * what is chosen, and throws a Violation as soon as an invariant breaks. It knows what a record
  * means (log.ts) and nothing of the core's state.
  */
+import { FRAME_KIND } from '../codec/frame.ts'
 import type { Member } from '../core/engine.ts'
 import { type Ballot, ballotOwner } from '../core/ids.ts'
 import type { XPaxosMessage } from '../core/xpaxos/messages.ts'
@@ -27,6 +28,8 @@ interface Seen {
   floor: number
   promiseSent: number
   applyNext: number
+  /** The last frame that it applied continues a group. */
+  inGroup: boolean
 }
 
 export interface Oracle extends Judge<XPaxosMessage> {
@@ -36,12 +39,16 @@ export interface Oracle extends Judge<XPaxosMessage> {
   readonly durableLogs: Log[]
 }
 
+const newSeen = (): Seen => ({
+  ...{ promised: 0, floor: 0, promiseSent: 0, applyNext: 1, inGroup: false },
+})
+
 export function createOracle(members: readonly Member[], coverage: Coverage): Oracle {
   const log = createChosenLog(members)
   const written = members.map(emptyLog)
   const durableLogs = members.map(emptyLog)
   const leaders = new Set<Ballot>()
-  const seen = members.map((): Seen => ({ promised: 0, floor: 0, promiseSent: 0, applyNext: 1 }))
+  const seen = members.map(newSeen)
   const role = (node: NodePlace): Member['role'] => members[node]!.role
 
   return {
@@ -99,6 +106,10 @@ export function createOracle(members: readonly Member[], coverage: Coverage): Or
         demand(frame.first === one.applyNext, 'I21', 'applied in order, once')
         checkChosen(log, frame, 'I19')
         one.applyNext = frame.through + 1
+        if (one.inGroup && !frame.continues) {
+          cover(coverage, frame.kind === FRAME_KIND.abort ? 'group-aborted' : 'group-chosen')
+        }
+        one.inGroup = frame.continues
       }
     },
     led(node, _life, ballot, next) {
@@ -145,6 +156,7 @@ export function createOracle(members: readonly Member[], coverage: Coverage): Or
       one.promised = disk.promised
       one.floor = 0
       one.applyNext = 1
+      one.inGroup = false
     },
   }
 

@@ -55,6 +55,8 @@ export type Op =
       readonly session: number
       readonly count: number
       readonly payloadSizeBytes: number
+      /** So many frames of `count` entries that take effect together (R38); default: one alone. */
+      readonly groupFrames?: number
       /** LEADER: whoever leads; else this node, which refuses when it does not lead. */
       readonly node: number
     })

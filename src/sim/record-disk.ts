@@ -74,10 +74,10 @@ export function createRecordDisk(): Disk {
       foldRecord(fold, record, lsn, words[base + ENVELOPE_FLOOR]! as LogIndex, frames[i]!)
       records.push({ lsn, record, frames: frames[i]! })
     }
-    const { promised, acceptedBallot, last, floor, floorChain, marks, lsn } = fold
+    const { promised, acceptedBallot, last, floor, floorChain, floorContinues, lsn } = fold
     const firstRetained = 1 as LogIndex
-    const found = { promised, acceptedBallot, last, floor, floorChain, marks: [...marks] }
-    return { ...found, firstRetained, lsn, records }
+    const found = { promised, acceptedBallot, last, floor, floorChain, floorContinues }
+    return { ...found, marks: [...fold.marks], firstRetained, lsn, records }
   }
   const crash = (random: Random, keepAll: boolean): void => {
     const unsynced = frames.length - disk.durableLsn

@@ -21,7 +21,7 @@ export const createRing = (number: number): Ring => ({ number, position: 0, fram
 
 /** `first` counts where the frame carries no index of its own (Basic Paxos: 0). */
 export function place(ring: Ring, content: Frame): RingFrame {
-  const { first, count, ballot, sizeBytes, headerCrc } = content
+  const { first, count, ballot, sizeBytes, headerCrc, continues } = content
   const offset = ring.position
   ring.position += sizeBytes
   const end = (ring.position / 64) | 0
@@ -31,6 +31,7 @@ export function place(ring: Ring, content: Frame): RingFrame {
     ballot,
     sizeBytes,
     headerCrc,
+    continues,
     ring: ring.number,
     offset,
     end,

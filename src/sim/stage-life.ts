@@ -35,6 +35,7 @@ import type { Plan, StagePlan } from './plan.ts'
 import { type WalLane, createWalLane } from './wal-lane.ts'
 
 export const CLUSTER = 'sim'
+const HISTORY = { cluster: CLUSTER, epoch: 0 }
 const CELLS = 256
 /** As engine/config.ts demands. */
 const BATCHES_A_RING = 8
@@ -254,7 +255,7 @@ function openIngest<M>({ plan, stages, memory, nowMs }: LifeWiring<M>, log: LogR
 
 function openReaders<M>({ memory, member, stages, nowMs, later }: LifeWiring<M>): Readers {
   const missing = (): string | null => (member.role === 'logger' ? 'reads at a logger' : null)
-  const common = { clusterId: CLUSTER, missing, nowMs }
+  const common = { history: HISTORY, missing, nowMs }
   const reads = {
     queries: outPort(openCellRing(memory.queries), null),
     queryBytes: openLogRing(memory.queryBytes),
@@ -284,10 +285,11 @@ function openClient<M>(wiring: LifeWiring<M>, ingest: Ingest, readers: Readers):
     replies: openCellRing(memory.replies),
     replyBytes: openLogRing(memory.replyBytes),
     durability: 'fsync',
-    clusterId: CLUSTER,
+    history: HISTORY,
     readers: watched,
     clientIdBase: clientIdBaseOf(wiring),
     payloadSizeBytesMax: plan.knobs.batchBytesMax - 1_024,
+    groupBytesMax: 4 * plan.knobs.batchBytesMax,
     completesOnApply: false,
     later,
   })

@@ -145,7 +145,14 @@ export function createStageLink<M>(
   }
   const takeControl = (of: number): boolean => {
     const kind = of > 0 ? LINK_UP : LINK_DOWN
-    const fields = { kind, peer: peer.id, session: Math.abs(of), incarnation: 1, nonce: 1 }
+    const fields = {
+      kind,
+      peer: peer.id,
+      session: Math.abs(of),
+      incarnation: 1,
+      nonce: 1,
+      history: 0,
+    }
     return deliverControl(inbox, fields, nowMs())
   }
   const enterControl = (of: number): void => {

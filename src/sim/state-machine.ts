@@ -12,7 +12,7 @@
  * Runs in the caller's thread, one seed after the other; the machine must have `hash`.
  */
 import type { ApplyBatch, StateMachine } from '../base/state-machine.ts'
-import { createFrameHeader, readFrameHeader } from '../codec/frame.ts'
+import { FRAME_KIND, createFrameHeader, readFrameHeader } from '../codec/frame.ts'
 import { createFrameBatch } from '../stages/frame-batch.ts'
 import { CLASS_NAMES, type ClassName, planOf } from './classes.ts'
 import type { Frame } from './frames.ts'
@@ -45,6 +45,8 @@ interface Replica {
   machine: StateMachine
   twin: StateMachine
   through: number
+  /** Frames of a group whose end has not come yet (R38). */
+  group: Frame[]
 }
 
 const HASH_EVERY = 64
@@ -87,21 +89,25 @@ function replicasOf(options: StateMachineOptions, seed: number) {
     if (known === undefined) hashes.set(through, hash)
     else if (known !== hash) fail(`node ${node + 1} differs from another at ${through}`)
   }
+  const execute = ({ machine, twin }: Replica, frame: Frame): void => {
+    try {
+      trapped(() => machine.apply(batchOf(frame)))
+      trapped(() => twin.apply(batchOf(frame)))
+    } catch (error) {
+      fail(`apply of ${frame.first}: ${error instanceof Error ? error.message : 'a throw'}`)
+    }
+    counts.applied += 2 * frame.count
+  }
   const hooks: Hooks = {
     payload: () => options.payload((limit) => below(random, limit)),
     restarted(node) {
-      replicas[node] = { machine: options.create(), twin: options.create(), through: 0 }
+      const [machine, twin] = [options.create(), options.create()]
+      replicas[node] = { machine, twin, through: 0, group: [] }
     },
     applied(node, frames) {
       const replica = replicas[node]!
       for (const frame of frames) {
-        try {
-          trapped(() => replica.machine.apply(batchOf(frame)))
-          trapped(() => replica.twin.apply(batchOf(frame)))
-        } catch (error) {
-          fail(`apply of ${frame.first}: ${error instanceof Error ? error.message : 'a throw'}`)
-        }
-        counts.applied += 2 * frame.count
+        for (const one of takeFrame(replica, frame)) execute(replica, one)
         replica.through = frame.through
         // The same places on every node, however it cuts its batches.
         if (frame.serial % HASH_EVERY === 0) compare(node, replica)
@@ -109,6 +115,13 @@ function replicasOf(options: StateMachineOptions, seed: number) {
     },
   }
   return { hooks, problems, counts }
+}
+
+/** The frames that take effect now: a group with its end, none of it if that is an abort. */
+function takeFrame(replica: Replica, frame: Frame): readonly Frame[] {
+  const group = frame.kind === FRAME_KIND.abort ? [] : [...replica.group, frame]
+  replica.group = frame.continues ? group : []
+  return frame.continues ? [] : group
 }
 
 /** Time and chance of the machine are out of reach while `call` runs. */
@@ -134,6 +147,6 @@ function batchOf({ bytes, view, offset, sizeBytes, first }: Frame): ApplyBatch {
   const header = createFrameHeader()
   readFrameHeader(bytes, view, offset, offset + sizeBytes, header)
   const batch = createFrameBatch()
-  batch.enter({ bytes, words: new Int32Array(view.buffer) }, offset, first, header, null)
+  batch.enter({ bytes, view, words: new Int32Array(view.buffer) }, offset, first, header, null)
   return batch
 }

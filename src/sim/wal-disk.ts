@@ -95,10 +95,11 @@ export function createWalDisk(id: NodeId, plan: Plan, arena: FrameArena): Disk {
     },
     recover(): Found {
       const recovered = faulty.openAtLast(open)
-      const { promised, acceptedBallot, last, floor, floorChain, marks } = recovered
+      const { promised, acceptedBallot, last, floor, floorChain, floorContinues, marks } = recovered
       disk.lsn = (recovered.nextLsn - 1) as Lsn
       disk.durableLsn = disk.lsn
-      const found = { promised, acceptedBallot, last, floor, floorChain, marks, records }
+      const chosen = { floor, floorChain, floorContinues }
+      const found = { promised, acceptedBallot, last, ...chosen, marks, records }
       return { ...found, firstRetained: 1 as LogIndex, lsn: disk.lsn }
     },
   }

@@ -56,7 +56,8 @@ export function noteFrame(
   header: Readonly<FrameHeader>,
 ): void {
   const { clientId, clientSequence, count, kind } = header
-  if (kind === FRAME_KIND.config || kind === FRAME_KIND.empty) return // nobody waits for them
+  const isOfClients = kind === FRAME_KIND.entries || kind === FRAME_KIND.session
+  if (!isOfClients) return // nobody waits for them
   check.entries += count
   const crc = bodyCrcAt(bytes, offset, header)
   assert(crc === header.bodyCrc, 'what is applied is what was proposed')

@@ -1,7 +1,8 @@
 /**
  * Apply stage: executes chosen frames on the state machine, in log order, and checks as they pass
  * that no client's entry is lost or repeated (apply-check.ts). Frames with sessions go entry by
- * entry through the session table (session-frames.ts), all others as they are.
+ * entry through the session table (session-frames.ts), all others as they are. Frames of a group
+ * wait for its end (open-group.ts).
  *
  *     decide --[APPLY]--> apply --[APPLIED]--> decide
  *                         apply --[REPLIES, bytes]--> the client whose own entries they were
@@ -19,6 +20,7 @@ import {
   FRAME_KIND,
   type FrameHeader,
   createFrameHeader,
+  isContinued,
   readFrameHeader,
 } from '../codec/frame.ts'
 import { assert } from '../base/assert.ts'
@@ -26,12 +28,14 @@ import { type CellRing, available } from '../ring/cell-ring.ts'
 import { type LogRing, publish, tryClaim } from '../ring/log-ring.ts'
 import { type ApplyCheck, noteFrame } from './apply-check.ts'
 import * as cell from './cells.ts'
-import { type Reply, createFrameBatch } from './frame-batch.ts'
+import { type FrameBytes, type Reply, createFrameBatch } from './frame-batch.ts'
+import { createOpenGroup, takeOfGroup } from './open-group.ts'
 import { type OutPort, claim, drain, flush } from './port.ts'
 import { createSessionFrames } from './session-frames.ts'
 import { type SessionTable, createSessionTable } from './session-table.ts'
 import type { ReadDesk } from './read-desk.ts'
 import type { Stage } from './stage.ts'
+import { noteVoid } from './void-entries.ts'
 import type { WatchDesk } from './watch-desk.ts'
 
 const ORDERS_MAX = 64
@@ -56,12 +60,31 @@ export interface ApplyWiring {
   readonly onApplied: (through: number, frames: number, entries: number) => void
 }
 
+interface Unfed {
+  log: FrameBytes
+  offset: number
+  /** Log index of its first entry. */
+  first: number
+}
+
+const NO_FRAMES: FrameBytes = {
+  bytes: new Uint8Array(0),
+  view: new DataView(new ArrayBuffer(0)),
+  words: new Int32Array(0),
+}
+
 export function createApplyStage(wiring: ApplyWiring): Stage {
   const { logRings, orders, toDecide, toClient, stateMachine, desk, watch = null } = wiring
   const header = createFrameHeader()
   const batch = createFrameBatch(watch?.replies)
   const pending: Answer[] = []
+  const group = createOpenGroup()
+  /** Executed or void, and not fed yet. */
+  const unfed: Unfed = { log: NO_FRAMES, offset: 0, first: 1 }
 
+  /** Everything through this index is applied or void, or waits in `group` for its end. */
+  let taken = 0
+  /** Everything through this index is applied or void. */
   let applied = 0
 
   /** Of reads and watches. */
@@ -77,32 +100,83 @@ export function createApplyStage(wiring: ApplyWiring): Stage {
     const limit = offset + words[base + cell.AT_SIZE]!
     const answersAll = words[base + 6] === 1
     const start = words[base + 1]!
+    const before = appliedThrough(start - 1)
     let first = start
     let frames = 0
+    feedFrom(log, offset, start)
     for (let at = offset; at < limit; at += header.sizeBytes) {
       const check = readFrameHeader(log.bytes, log.view, at, limit, header)
       assert(check === 'ok', 'a frame in a ring was verified before it was ordered')
-      noteFrame(wiring.check, log.bytes, at, header)
-      const isOwn = answersAll || wiring.isOwnClient(header.clientId)
-      const replies: Reply[] | null = isOwn && toClient !== null ? [] : null
-      applyFrame(log, at, first, replies)
-      if (replies !== null) pending.push(answerOf(header, first, replies))
+      const isOfGroup = isContinued(header.flags) || group.frames.length > 0
+      if (isOfGroup) takeInGroup(log, at, first, answersAll)
+      else takeFrame(log, at, first, header, answersAll)
       first += header.count
       frames += 1
     }
-    applied = first - 1
-    if (watch?.replies.isOn === true)
-      watch.feed({ log, offset, sizeBytes: limit - offset, first: start, through: applied })
-    wiring.onApplied(applied, frames, first - start)
+    taken = first - 1
+    applied = appliedThrough(taken)
+    feedTo(limit, applied)
+    wiring.onApplied(applied, frames, applied - before)
     const at = claim(toDecide)
     toDecide.words[at] = cell.APPLIED
     toDecide.words[at + 1] = words[base + 7]!
+    toDecide.words[at + 2] = applied
     return 1
   }
-  const applyFrame = (log: LogRing, at: number, first: number, replies: Reply[] | null): void => {
+  /** Of what was taken: an open group has not had its effect yet. */
+  const appliedThrough = (through: number): number => {
+    const [held] = group.frames
+    return held === undefined ? through : held.first - 1
+  }
+  /** Who watches is told of a group when all of it is executed, or void: of none of its frames. */
+  const takeInGroup = (log: FrameBytes, at: number, first: number, answersAll: boolean): void => {
+    const opened = group.frames[0]?.first ?? first
+    if (opened === first) feedTo(at, first - 1)
+    const isVoid = header.kind === FRAME_KIND.abort
+    if (isVoid && watch !== null) noteVoid(watch.voids, opened, first - 1)
+    for (const held of takeOfGroup(group, log, at, first, header)) {
+      takeFrame(held.log, 0, held.first, held.header, answersAll)
+      feedFrom(held.log, 0, held.first)
+      feedTo(held.header.sizeBytes, held.first + held.header.count - 1)
+    }
+    if (isVoid) feedFrom(log, at, opened)
+    else feedFrom(log, at + header.sizeBytes, first + header.count)
+  }
+  const feedFrom = (log: FrameBytes, offset: number, first: number): void => {
+    unfed.log = log
+    unfed.offset = offset
+    unfed.first = first
+  }
+  /** Up to byte `end`: what is fed begins at index `first`, its bytes perhaps behind. */
+  const feedTo = (end: number, through: number): void => {
+    const { log, offset, first } = unfed
+    if (watch?.replies.isOn !== true || offset === end) return
+    watch.feed({ log, offset, sizeBytes: end - offset, first, through })
+  }
+  const takeFrame = (
+    log: FrameBytes,
+    at: number,
+    first: number,
+    header: FrameHeader,
+    answersAll: boolean,
+  ): void => {
+    noteFrame(wiring.check, log.bytes, at, header)
+    const isOwn = answersAll || wiring.isOwnClient(header.clientId)
+    const replies: Reply[] | null = isOwn && toClient !== null ? [] : null
+    applyFrame(log, at, first, header, replies)
+    if (replies !== null) pending.push(answerOf(header, first, replies))
+  }
+  const applyFrame = (
+    log: FrameBytes,
+    at: number,
+    first: number,
+    header: FrameHeader,
+    replies: Reply[] | null,
+  ): void => {
     if ((header.flags & FRAME_FLAG_SESSIONS) !== 0) {
       return sessions.apply(log, at, first, header, replies)
     }
+    assert(header.kind !== FRAME_KIND.abort, 'an abort ends an open group')
     if (header.kind !== FRAME_KIND.entries) return // of the protocol: takes indexes, says nothing
     batch.enter(log, at, first, header, replies)
     execute()
@@ -137,7 +211,7 @@ export function createApplyStage(wiring: ApplyWiring): Stage {
     let work = watch?.takeAsked(applied) ?? 0
     work += drain(orders, ready, onOrder)
     sendAnswers()
-    if (desk !== null) work += desk.doWork(applied)
+    if (desk !== null) work += desk.doWork(applied, taken)
     flush(toDecide)
     if (toClient !== null) flush(toClient.port)
     return work

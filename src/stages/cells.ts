@@ -5,15 +5,15 @@
  *
  *     word           0        1       2     3      4     5       6       7       8      9..15
  *     message        kind     from    size  frames ring  offset  ticket  fields ..............
- *     FRAME          251      first   size  count  ring  offset  ballot  crc     end     kind
+ *     FRAME          251      first   size  count  ring  offset  ballot  crc     end     kind *
  *     APPEND         record   lsn     size  frames ring  floor   offset  lazy    -      fields
  *     READ           252      ticket  from  through sizeMax within
  *     READ_DONE      253      ticket  frames retained            followed by that many FRAME cells
  *     DURABLE        254      lsn
  *     APPLY          255      first   size  frames ring  offset  own     through
- *     APPLIED        256      through
+ *     APPLIED        256      taken   through
  *     SENT           257      peer    ticket
- *     LEAD           258      ballot  next
+ *     LEAD           258      ballot  next  abort
  *     UNLEAD         259      leader
  *     CHOSEN         260      through
  *     REPLIES        261      client  size  count  -     offset  through end     first   sequence
@@ -21,6 +21,7 @@
  *     RESET_LINK     263      peer
  *     ADMIT          264      open
  *
+ * FRAME has in word 10 whether the frame continues a group.
  * Cells about reads (read-cells.ts, from 270), the membership (membership-cells.ts, from 280) and
  * watches (watch-cells.ts, from 290) have their own files.
  * In REPLIES `through` is a sequence of the client, 0 while more pieces of the frame follow.
@@ -54,6 +55,7 @@ export const AT_OFFSET = 5
 export const AT_TICKET = 6
 /** Of a FRAME cell. */
 export const AT_FRAME_KIND = 9
+export const AT_FRAME_CONTINUES = 10
 /** APPEND is an envelope in the making (codec/record.ts), so its offset stands elsewhere. */
 export const AT_APPEND_OFFSET = 6
 export const AT_APPEND_LAZY = 7
@@ -66,6 +68,8 @@ export interface FrameCell {
   readonly headerCrc: number
   /** Default: entries. */
   readonly kind?: FrameKind
+  /** Default: false. */
+  readonly continues?: boolean
 }
 
 export interface FramePlace {
@@ -90,6 +94,7 @@ export function writeFrameCell(
   words[base + 7] = frame.headerCrc
   words[base + 8] = place.end
   words[base + AT_FRAME_KIND] = frame.kind ?? FRAME_KIND.entries
+  words[base + AT_FRAME_CONTINUES] = frame.continues === true ? 1 : 0
 }
 
 export function readFrameCell(words: Float64Array, base: number): FrameRef {
@@ -99,6 +104,7 @@ export function readFrameCell(words: Float64Array, base: number): FrameRef {
     ballot: words[base + 6]! as Ballot,
     sizeBytes: words[base + AT_SIZE]!,
     headerCrc: words[base + 7]!,
+    continues: words[base + AT_FRAME_CONTINUES] === 1,
     ring: words[base + AT_RING]!,
     offset: words[base + AT_OFFSET]!,
     end: words[base + 8]!,

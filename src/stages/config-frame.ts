@@ -1,9 +1,10 @@
 /**
- * Frames of the protocol's own in a log ring: config batches and empty ones. Who makes them
+ * Frames of the protocol's own in a log ring: config batches, empty and abort ones. Who makes them
  * (ingest), who checks them once (receive), who reads what they say (decide, recovery) meet here.
  * Any thread that owns its end of the ring.
  */
 import { type FrameHeader, FRAME_HEADER_SIZE_BYTES, FRAME_KIND } from '../codec/frame.ts'
+import type { FrameKind } from '../codec/frame.ts'
 import { entrySizeOf, frameSizeOf, stampFrame, writeEntry } from '../codec/frame.ts'
 import { createFrameHeader, readFrameHeader, writeFrameHeader } from '../codec/frame.ts'
 import { configBytesOf, decodeMembership } from '../codec/membership.ts'
@@ -42,21 +43,34 @@ export function isKnownConfig(log: LogRing, offset: number, header: FrameHeader)
   }
 }
 
-/** A frame that the protocol asked for and that is not published yet; null: an empty one. */
-export type ProtocolFrame = Uint8Array | null
+/**
+ * A frame that the protocol asked for and that is not published yet: a config frame with these
+ * bytes, an empty one, or one that ends an open group and makes it void (R38).
+ */
+export type ProtocolFrame = Uint8Array | 'empty' | 'abort'
 
 /**
- * Publishes a config frame with these bytes, or an empty frame: one entry either way.
+ * Publishes such a frame, of one entry.
  * @returns null while the ring has no room
  */
 export function putProtocolFrame(
   log: LogRing,
-  config: ProtocolFrame,
+  frame: ProtocolFrame,
   ballot: number,
   first: number,
 ): (FrameCell & Omit<FramePlace, 'ring'>) | null {
-  const payload = config ?? NO_BYTES
-  const kind = config === null ? FRAME_KIND.empty : FRAME_KIND.config
+  if (typeof frame !== 'string') return putFrame(log, FRAME_KIND.config, frame, ballot, first)
+  return putFrame(log, FRAME_KIND[frame], NO_BYTES, ballot, first)
+}
+
+/** The same for any kind of one entry. */
+export function putFrame(
+  log: LogRing,
+  kind: FrameKind,
+  payload: Uint8Array,
+  ballot: number,
+  first: number,
+): (FrameCell & Omit<FramePlace, 'ring'>) | null {
   const bodySizeBytes = entrySizeOf(payload.length)
   const sizeBytes = frameSizeOf(bodySizeBytes)
   const offset = tryClaim(log, sizeBytes)

@@ -90,6 +90,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
   const effects: Effect<Message>[] = []
   let tickAt = 0
   let chosen: LogIndex | 0 = 0
+  /** Frames of an open group are taken, and not applied: they are not trimmed. */
   let applied = 0
   /** Wall minus monotonic clock, as of the last tick. */
   let wallAhead = Number.NaN
@@ -129,7 +130,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
         chosen = effect.through
         return
       case 'lead':
-        return orderCell(toIngest, [cell.LEAD, effect.ballot, effect.next])
+        return orderCell(toIngest, [cell.LEAD, effect.ballot, effect.next, effect.abort ? 1 : 0])
       case 'unlead':
         if (chosen > 0) orderCell(toIngest, [cell.CHOSEN, chosen])
         chosen = 0
@@ -271,7 +272,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
   const onApplied = (words: Float64Array, base: number): void => {
     const through = words[base + 1]! as LogIndex
     applyDone(holds, through)
-    applied = through
+    applied = words[base + 2]!
     step({ kind: 'applied', through })
   }
   const onFanout = (words: Float64Array, base: number): number => {

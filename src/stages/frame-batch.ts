@@ -13,6 +13,7 @@ import {
   FRAME_HEADER_SIZE_BYTES,
   type FrameHeader,
 } from '../codec/frame.ts'
+import type { LogRing } from '../ring/log-ring.ts'
 import { type ReplyCopies, copyReply } from './reply-copies.ts'
 
 /** Fits in half of the client's ring. */
@@ -32,11 +33,8 @@ export interface Reply {
   readonly bytes: Uint8Array
 }
 
-/** Where frames lie: the same bytes twice. */
-export interface FrameBytes {
-  readonly bytes: Uint8Array
-  readonly words: Int32Array
-}
+/** Where frames lie, three ways: a ring, or memory of their own. */
+export type FrameBytes = Pick<LogRing, 'bytes' | 'view' | 'words'>
 
 export interface FrameBatch extends ApplyBatch {
   /** Moves to the frame at byte `offset` of the ring; replies go to `replies` if that is given. */

@@ -4,12 +4,13 @@
  */
 import { assert } from '../base/assert.ts'
 import { FRAME_KIND, type FrameHeader, createFrameHeader } from '../codec/frame.ts'
-import { readFrameHeader } from '../codec/frame.ts'
+import { isContinued, readFrameHeader } from '../codec/frame.ts'
 import { configBytesOf } from '../codec/membership.ts'
 
 /** A header, where it lies, and a copy of what a config frame says. */
 export interface FrameIn extends FrameHeader {
   readonly offset: number
+  readonly continues: boolean
   readonly config?: Uint8Array
 }
 
@@ -28,7 +29,8 @@ export function framesIn(
     assert(check === 'ok', 'a frame in a ring was verified before it was ordered')
     const isConfig = header.kind === FRAME_KIND.config
     const config = isConfig ? configBytesOf(bytes, view, at, header).slice() : null
-    frames.push(config === null ? { ...header, offset: at } : { ...header, offset: at, config })
+    const frame = { ...header, offset: at, continues: isContinued(header.flags) }
+    frames.push(config === null ? frame : { ...frame, config })
   }
   return frames
 }

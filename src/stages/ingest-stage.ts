@@ -8,13 +8,14 @@
  *
  * Invariants: entries are written once; one frame is open at a time and belongs to one client; a
  * frame is `not-proposed` until it is published and `unknown` from then on (R37); bytes published
- * and not chosen stay under `uncommittedBytesMax`, so that refusals come early. Runs on the
+ * and not chosen stay under `uncommittedBytesMax`, so that refusals come early; while a group is
+ * under way, or a group of the log is still to be aborted, nothing else is taken (R38). Runs on the
  * caller's thread, the only writer of log ring 0.
  */
 import { assert } from '../base/assert.ts'
 import { ReplicaError } from '../base/errors.ts'
-import { createFifo, dropFirst, peekAt, pushTo, sizeOfFifo, takeAll } from '../base/fifo.ts'
 import {
+  FRAME_FLAG_CONTINUES,
   FRAME_FLAG_SESSIONS,
   FRAME_HEADER_SIZE_BYTES,
   entrySizeOf,
@@ -37,6 +38,8 @@ import {
   type SessionMark,
   createIngestClient,
 } from './ingest-client.ts'
+import { type Group, isStarted, keepRest, nextFrameOf, writeFrameOf } from './ingest-group.ts'
+import { createPublished } from './ingest-published.ts'
 import { CONFIGURE, groupCellsOf, readMembership } from './membership-cells.ts'
 import { type OutPort, claim, drain, flush } from './port.ts'
 import type { Stage } from './stage.ts'
@@ -52,14 +55,6 @@ export interface IngestConfig {
   readonly uncommittedBytesMax: number
   /** Basic Paxos numbers instances itself: frames carry index 0 and complete when applied. */
   readonly indexed: boolean
-}
-
-interface PublishedFrame {
-  readonly client: IngestClient
-  readonly through: number // log index; 0 when not indexed
-  readonly sequenceThrough: number
-  readonly sizeBytes: number
-  readonly fold: number
 }
 
 interface OpenFrame {
@@ -100,6 +95,16 @@ export interface Ingest extends Stage {
    * -1: no room now.
    */
   tryReserve(client: IngestClient, count: number, payloadSizeBytes: number): number
+  /**
+   * Takes entries that take effect together or not at all; what finds no room now is copied and
+   * goes first as soon as there is some. `mark` is the first one's, where frames have sessions.
+   * False: another group waits, or this node does not lead (client.failure says which).
+   */
+  tryWriteGroup(
+    client: IngestClient,
+    payloads: readonly Uint8Array[],
+    mark: SessionMark | null,
+  ): boolean
   /** True when a tryWrite would not be refused for want of room. */
   readonly hasRoom: boolean
   /** Bytes that may be published and not yet chosen. */
@@ -129,22 +134,23 @@ export function createIngest(
 ): Ingest {
   const { log, events, toDecide, nowMs } = wiring
   const clients = new Map<number, IngestClient>()
-  const published = createFifo<PublishedFrame>()
+  const published = createPublished()
   let open: OpenFrame | null = null
   let ballot = -1
   let leader = 0
   let next = 0
-  let uncommittedBytes = 0
   let starved = false
   /** The node is down: a late LEAD must not make it look like a leader. */
   let isClosed = false
   let admits = true
   /** Asked for by the core, in order, and not published yet: the ring had no room. */
   let asked: ProtocolFrame[] = []
+  let group: Group | null = null
 
   const leads = (): boolean => ballot >= 0
   const openFrame = (client: IngestClient, bodyBytesMin: number): OpenFrame | null => {
-    if (uncommittedBytes >= config.uncommittedBytesMax || toDecide.overflow.length > 0) return null
+    if (published.sizeBytes >= config.uncommittedBytesMax) return null
+    if (toDecide.overflow.length > 0) return null
     const bodyMax = Math.max(bodyBytesMin, config.batchBytesMax - FRAME_HEADER_SIZE_BYTES)
     const offset = tryClaim(log, frameSizeOf(bodyMax))
     if (offset < 0) return null
@@ -152,9 +158,15 @@ export function createIngest(
     const sequence = client.submitted + 1
     return { client, offset, limit: at + bodyMax, sequence, at, count: 0, openedAtMs: nowMs() }
   }
+  /** A group of the log is owed its end: nothing else goes before that. */
+  const owesAbort = (): boolean => asked[0] === 'abort'
   /** The open frame if `sizeBytes` more fit in it, else a new one; null: no room. */
   const frameFor = (client: IngestClient, sizeBytes: number, count: number): OpenFrame | null => {
     if (!leads() || !admits || client.failure !== null) return null
+    if (group !== null || owesAbort()) {
+      starved = true
+      return null
+    }
     const fits =
       open?.client === client &&
       open.at + sizeBytes <= open.limit &&
@@ -166,43 +178,36 @@ export function createIngest(
     }
     return open
   }
-  const seal = (): void => {
+  const seal = (continues = false): void => {
     if (open === null) return
     const frame = open
     open = null
     if (frame.count === 0) return void publish(log, 0)
-    const { client, offset, count, sequence } = frame
+    const { client, offset, count, sequence: clientSequence } = frame
+    const { id: clientId, shape } = client
     const bodySizeBytes = frame.at - offset - FRAME_HEADER_SIZE_BYTES
-    const { kind, flags } = client.shape
-    const header = {
-      kind,
-      flags,
-      bodySizeBytes,
-      count,
-      clientId: client.id,
-      clientSequence: sequence,
-    }
-    writeFrameHeader(log.view, offset, header)
+    const flags = shape.flags | (continues ? FRAME_FLAG_CONTINUES : 0)
+    const fields = { kind: shape.kind, flags, bodySizeBytes, count, clientId, clientSequence }
+    writeFrameHeader(log.view, offset, fields)
     const first = config.indexed ? next : 0
     const headerCrc = stampFrame(log.bytes, log.view, offset, ballot as Ballot, first as LogIndex)
     const bodyCrc = log.view.getUint32(offset + AT_BODY_CRC, true)
     const sizeBytes = frameSizeOf(bodySizeBytes)
     const end = publish(log, sizeBytes)
-    client.publishedFold = foldFrame(client.publishedFold, bodyCrc, sequence)
-    client.publishedThrough = sequence + count - 1
+    client.publishedFold = foldFrame(client.publishedFold, bodyCrc, clientSequence)
+    client.publishedThrough = clientSequence + count - 1
     const base = claim(toDecide)
-    const descriptor = { first, count, ballot, sizeBytes, headerCrc }
+    const descriptor = { first, count, ballot, sizeBytes, headerCrc, continues }
     cell.writeFrameCell(toDecide.words, base, descriptor, { ring: 0, offset, end })
     const through = config.indexed ? next + count - 1 : 0
     const sequenceThrough = client.publishedThrough
-    pushTo(published, { client, through, sequenceThrough, sizeBytes, fold: client.publishedFold })
-    uncommittedBytes += sizeBytes
+    published.add({ client, through, sequenceThrough, sizeBytes, fold: client.publishedFold })
     next += count
     flush(toDecide)
   }
   /** Config and empty frames go into the sequence like any other, and belong to no client (R26). */
   const putAsked = (): void => {
-    if (asked.length === 0) return
+    if (asked.length === 0 || isStarted(group)) return
     seal()
     while (asked.length > 0) {
       const frame = putProtocolFrame(log, asked[0]!, ballot, next)
@@ -215,49 +220,22 @@ export function createIngest(
     }
     flush(toDecide)
   }
-  const settle = (frame: PublishedFrame, index: number): void => {
-    const { client } = frame
-    uncommittedBytes -= frame.sizeBytes
-    client.chosen = frame.sequenceThrough
-    client.chosenIndex = index
-    client.chosenFold = frame.fold
-    client.onSettled?.(frame.sequenceThrough, index)
-  }
-  const onChosen = (through: number): void => {
-    const touched = new Set<IngestClient>()
-    for (let frame = peekAt(published); frame !== undefined; frame = peekAt(published)) {
-      if (frame.through > through) break
-      settle(frame, frame.through)
-      touched.add(frame.client)
-      dropFirst(published, 1)
+  /** Publishes as much of the group as there is room for. */
+  const putGroup = (): void => {
+    while (group !== null && !owesAbort()) {
+      const { count, bodySizeBytes } = nextFrameOf(group, config)
+      seal()
+      open = openFrame(group.client, bodySizeBytes)
+      if (open === null) return
+      open.at = writeFrameOf(group, count, log, open.at)
+      open.count = count
+      group.client.submitted += count
+      group.at += count
+      const isLast = group.at === group.payloads.length
+      if (isLast) group = null
+      seal(!isLast)
     }
-    finish(touched)
   }
-  /** Values may be chosen out of order: the watermark moves over what is contiguous. */
-  const complete = (clientId: number, sequenceThrough: number, index: number): void => {
-    if (config.indexed) return
-    const frame = findPublished(clientId, sequenceThrough)
-    if (frame === undefined) return
-    done.set(frame, index)
-    const touched = new Set<IngestClient>()
-    for (let head = peekAt(published); head !== undefined; head = peekAt(published)) {
-      const at = done.get(head)
-      if (at === undefined) break
-      settle(head, at)
-      touched.add(head.client)
-      done.delete(head)
-      dropFirst(published, 1)
-    }
-    finish(touched)
-  }
-  const findPublished = (clientId: number, through: number): PublishedFrame | undefined => {
-    for (let place = 0; place < sizeOfFifo(published); place++) {
-      const frame = peekAt(published, place)!
-      if (frame.client.id === clientId && frame.sequenceThrough === through) return frame
-    }
-    return undefined
-  }
-  const done = new Map<PublishedFrame, number>()
   const finish = (touched: ReadonlySet<IngestClient>): void => {
     if (touched.size === 0) return
     for (const client of touched) client.onProgress()
@@ -265,11 +243,13 @@ export function createIngest(
   }
   /** Bytes of the ring get free without a word from decide, so a starved client polls for them. */
   const hasRoom = (): boolean =>
-    (admits && open !== null) ||
-    (admits &&
-      uncommittedBytes < config.uncommittedBytesMax &&
-      toDecide.overflow.length === 0 &&
-      freeBytes(log) >= 2 * config.batchBytesMax)
+    group === null &&
+    !owesAbort() &&
+    ((admits && open !== null) ||
+      (admits &&
+        published.sizeBytes < config.uncommittedBytesMax &&
+        toDecide.overflow.length === 0 &&
+        freeBytes(log) >= 2 * config.batchBytesMax))
   const wakeStarved = (except: ReadonlySet<IngestClient>): void => {
     starved = false
     for (const client of clients.values()) if (!except.has(client)) client.onProgress()
@@ -285,9 +265,8 @@ export function createIngest(
     open = null
     ballot = -1
     asked = []
-    uncommittedBytes = 0
-    const lost = new Set(takeAll(published).map((frame) => frame.client))
-    done.clear()
+    group = null
+    const lost = published.forget()
     for (const client of clients.values()) {
       const outcome = lost.has(client) ? 'unknown' : 'not-proposed'
       const message = error.message.replace(`${error.code}: `, '')
@@ -301,7 +280,7 @@ export function createIngest(
   }
   const askFor = (config: Uint8Array): void => {
     if (config.length > 0) asked.push(config)
-    asked.push(null)
+    asked.push('empty')
   }
   const onEvent = (words: Float64Array, base: number, place: number): number => {
     const kind = words[base]!
@@ -310,10 +289,12 @@ export function createIngest(
       ballot = words[base + 1]!
       next = words[base + 2]!
       admits = true
+      asked = words[base + 3] === 1 ? ['abort'] : []
+      putAsked() // before anybody hears that he may propose
       wiring.onLead(true, 0)
     } else if (kind === cell.UNLEAD) onUnlead(words[base + 1]!)
     else if (kind === cell.CHOSEN) {
-      if (config.indexed) onChosen(words[base + 1]!)
+      if (config.indexed) finish(published.settleThrough(words[base + 1]!))
     } else if (kind === cell.ADMIT) {
       seal() // what clients were promised to be tried is, also on the eve of a hand-over
       admits = words[base + 1] === 1
@@ -366,6 +347,13 @@ export function createIngest(
       client.submitted += 1
       return true
     },
+    tryWriteGroup(client, payloads, mark) {
+      if (!leads() || !admits || client.failure !== null || group !== null) return false
+      group = { client, payloads, mark, at: 0 }
+      putGroup()
+      if (group !== null) keepRest(group)
+      return true
+    },
     tryReserve(client, count, payloadSizeBytes) {
       const sizeBytes = count * entrySizeOf(payloadSizeBytes)
       const frame = frameFor(client, sizeBytes, count)
@@ -376,15 +364,18 @@ export function createIngest(
       client.submitted += count
       return at
     },
-    seal,
+    seal: () => seal(),
     failAll,
-    complete,
+    complete(clientId, sequenceThrough, index) {
+      if (!config.indexed) finish(published.settleOne(clientId, sequenceThrough, index))
+    },
     get hasRoom() {
       return hasRoom()
     },
     doWork() {
       const work = drain(events, EVENTS_MAX, onEvent)
       putAsked()
+      putGroup()
       if (open !== null && nowMs() - open.openedAtMs >= config.lingerMs) seal()
       flush(toDecide)
       if (starved && hasRoom()) wakeStarved(NOBODY)

@@ -5,10 +5,15 @@
  *     client side --[QUERIES, bytes]--> desk          decide --[READ_AT, READ_REFUSED]--> desk
  *                                       desk --[ANSWERS, bytes]--> client side
  *
- * Invariants: a question is asked when applied >= its index, never before, and by lease it counts
- * only if the lease is valid after the value was read (R34); an answer carries the index that was
- * applied when it was asked; a query that throws fails alone, because it changes nothing. Belongs
- * to the thread of the apply stage.
+ * Invariants: a question is asked when everything through its index is applied or in an open group,
+ * never before, and by lease it counts only if the lease is valid after the value was read (R34);
+ * an answer carries the index that was applied when it was asked; a query that throws fails alone,
+ * because it changes nothing. Belongs to the thread of the apply stage.
+ *
+ * Frames of an open group (open-group.ts) are taken and not applied. An index that decide found may
+ * lie within one, and is not waited for: nobody has heard of the group before its end, and neither
+ * the answer nor its index shows any of it. The index of a token is waited for until it is applied:
+ * a watch elsewhere may have told what is there.
  */
 import type { StateMachine } from '../base/state-machine.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
@@ -38,7 +43,7 @@ export interface ReadDesk {
   /** Handles a cell of decide; false: it is none of reads. */
   onOrder(words: Float64Array, base: number): boolean
   /** One pass: takes questions, asks what may be asked, answers as the client's ring has room. */
-  doWork(applied: number): number
+  doWork(applied: number, taken: number): number
 }
 
 interface Batch {
@@ -47,6 +52,8 @@ interface Batch {
   readonly forgetAt: number
   /** -1: not known yet. */
   index: number
+  /** The index is that of a token: what it names has had its effect, somewhere. */
+  readonly isOfToken: boolean
   lease: number
 }
 
@@ -79,9 +86,11 @@ export function createReadDesk(wiring: ReadDeskWiring): ReadDesk {
     reads.readItems(queryBytes, offset, count, (_place, _code, copy) => questions.push(copy))
     release(queryBytes, words[base + 6]!)
     const index = words[base + 7]!
-    const batch = { id, questions, forgetAt: nowMs() + wiring.forgetMs, index, lease: 0 }
-    if (index < 0) waiting.set(id, batch)
-    else ready.push(batch)
+    const isOfToken = index >= 0
+    const forgetAt = nowMs() + wiring.forgetMs
+    const batch = { id, questions, forgetAt, index, isOfToken, lease: 0 }
+    if (isOfToken) ready.push(batch)
+    else waiting.set(id, batch)
     return 1
   }
   /** Questions leave before what decide is asked, so none is later than its index. */
@@ -113,14 +122,15 @@ export function createReadDesk(wiring: ReadDeskWiring): ReadDesk {
     const code = isLost ? reads.codeOfFailure('lease-lost') : 0
     leaving.push({ id: batch.id, index: applied, code, items: isLost ? [] : items, at: 0 })
   }
-  const answerReady = (applied: number): number => {
+  const answerReady = (applied: number, taken: number): number => {
+    const isEarly = ({ index, isOfToken }: Batch): boolean => index > (isOfToken ? applied : taken)
     let count = 0
     for (const batch of ready) {
-      if (batch.index > applied) continue
+      if (isEarly(batch)) continue
       answer(batch, applied)
       count += 1
     }
-    if (count > 0) ready = ready.filter(({ index }) => index > applied)
+    if (count > 0) ready = ready.filter(isEarly)
     return count
   }
   const forget = (): void => {
@@ -137,14 +147,14 @@ export function createReadDesk(wiring: ReadDeskWiring): ReadDesk {
     }
     leaving.splice(0, done)
   }
-  const doWork = (applied: number): number => {
+  const doWork = (applied: number, taken: number): number => {
     leave()
     if (leaving.length > 0) return 0
-    const taken = drain(queries, QUERIES_MAX, onQueries)
-    const asked = answerReady(applied)
+    const asked = drain(queries, QUERIES_MAX, onQueries)
+    const answered = answerReady(applied, taken)
     leave()
     if (waiting.size + ready.length > 0) forget()
-    return taken + asked
+    return asked + answered
   }
   return { onOrder, doWork }
 }

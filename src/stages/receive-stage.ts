@@ -6,21 +6,24 @@
  *
  * Invariants: decide sees only frames whose checksums are right, the bodies' too where a link could
  * have changed them; a message with a bad frame is dropped whole and its link is reported broken;
- * order within a link is kept. Neither blocks nor sleeps, so it runs on either kind of thread; it
- * must not free ring bytes (decide does).
+ * order within a link is kept; of a session with a node of another history nothing passes, not even
+ * that it began. Neither blocks nor sleeps, so it runs on either kind of thread; it must not free
+ * ring bytes (decide does).
  */
 import {
   FRAME_KIND,
   type FrameHeader,
   checkFrame,
   createFrameHeader,
+  isContinued,
   readFrameHeader,
 } from '../codec/frame.ts'
 import { available, cellBase, consume } from '../ring/cell-ring.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
 import { type LogRing, UNIT_SIZE_BYTES } from '../ring/log-ring.ts'
 import { type Delay, dueAt } from '../net/delay.ts'
-import { AT_PAYLOAD_END, AT_PAYLOAD_OFFSET, AT_STAMP, LINK_KIND_MIN } from '../net/link.ts'
+import { AT_HISTORY, AT_PAYLOAD_END, AT_PAYLOAD_OFFSET, AT_STAMP } from '../net/link.ts'
+import { LINK_KIND_MIN, LINK_UP } from '../net/link.ts'
 import { AT_FRAMES, AT_SIZE, type FrameCell, writeFrameCell } from './cells.ts'
 import { isKnownConfig } from './config-frame.ts'
 import { type OutPort, claim, flush } from './port.ts'
@@ -45,6 +48,10 @@ export interface ReceiveLink {
    * the sender's own check, and apply takes the checksum of every body anew.
    */
   readonly checksBodies: boolean
+  /** The history epoch of this node; default 0. */
+  readonly history?: number
+  /** A session with a node of another history began. */
+  readonly onForeign?: () => void
   readonly onInvalid: () => void
   readonly onPayload: (sizeBytes: number) => void
 }
@@ -56,6 +63,7 @@ export function createReceiveStage(
 ): Stage {
   const header = createFrameHeader()
   const due = links.map(() => -1)
+  const foreign = links.map(() => false)
   const doWork = (): number => {
     if (!flush(toDecide)) return 0
     let work = 0
@@ -69,7 +77,9 @@ export function createReceiveStage(
     for (; taken < ready; taken++) {
       const base = cellBase(link.cells, taken)
       if (link.delay !== null && !isDue(link.delay, link.cells.words, base, place)) break
-      pass(link, link.cells.words, base, toDecide, header)
+      const { words } = link.cells
+      if (words[base] === LINK_UP) foreign[place] = isForeign(link, words, base)
+      if (!foreign[place]) pass(link, words, base, toDecide, header)
     }
     consume(link.cells, taken)
     return taken
@@ -84,6 +94,12 @@ export function createReceiveStage(
     return true
   }
   return { name: 'receive', doWork, close: () => undefined }
+}
+
+function isForeign(link: ReceiveLink, words: Float64Array, base: number): boolean {
+  const isOther = words[base + AT_HISTORY] !== (link.history ?? 0)
+  if (isOther) link.onForeign?.()
+  return isOther
 }
 
 function pass(
@@ -127,7 +143,7 @@ function framesOf(
     if (check(log.bytes, log.view, at, limit, header) !== 'ok') return []
     if (at + header.sizeBytes > limit) return []
     if (header.kind === FRAME_KIND.config && !isKnownConfig(log, at, header)) return []
-    frames.push({ ...header })
+    frames.push({ ...header, continues: isContinued(header.flags) })
   }
   return frames
 }

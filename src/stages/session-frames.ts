@@ -22,8 +22,7 @@ import {
   nextEntry,
   openFrameCursor,
 } from '../codec/frame.ts'
-import type { LogRing } from '../ring/log-ring.ts'
-import type { FrameBatch, Reply } from './frame-batch.ts'
+import type { FrameBatch, FrameBytes, Reply } from './frame-batch.ts'
 import { COMMAND, type SessionAnswer, commandOf, encodeAnswer } from './session-bytes.ts'
 import {
   type SessionState,
@@ -45,7 +44,7 @@ const LENGTH_SIZE_BYTES = 4
 export interface SessionFrames {
   /** @param answers where this node's own client is told, an answer an entry; null: elsewhere */
   apply(
-    log: LogRing,
+    log: FrameBytes,
     at: number,
     first: number,
     header: Readonly<FrameHeader>,
@@ -78,7 +77,7 @@ export function createSessionFrames(
   const run: Run = { first: 0, count: 0, body: 0, end: 0, sessions: [], sequences: [] }
 
   /** Executes the run, and keeps what it was answered. */
-  const endRun = (log: LogRing, answers: Reply[] | null): void => {
+  const endRun = (log: FrameBytes, answers: Reply[] | null): void => {
     if (run.count === 0) return
     const replies: Reply[] = []
     batch.enterRun(log, run, replies)
@@ -106,7 +105,7 @@ export function createSessionFrames(
     run.count += 1
     run.end = cursor.at
   }
-  const applyEntries = (log: LogRing, first: number, answers: Reply[] | null): void => {
+  const applyEntries = (log: FrameBytes, first: number, answers: Reply[] | null): void => {
     for (let index = first; nextEntry(cursor); index++) {
       const session = useSession(table, cursor.clientId, index)
       if (session !== undefined && tryAdmit(session, cursor.sequence)) {
@@ -119,7 +118,7 @@ export function createSessionFrames(
     }
     endRun(log, answers)
   }
-  const applyCommands = (log: LogRing, first: number, answers: Reply[] | null): void => {
+  const applyCommands = (log: FrameBytes, first: number, answers: Reply[] | null): void => {
     for (let index = first; nextEntry(cursor); index++) {
       assert(cursor.payloadSize === 1, 'a command is its code')
       tell(answers, index, carryOut(table, log.bytes[cursor.payloadOffset]!, cursor, index))

@@ -23,6 +23,8 @@ export interface FrameMark {
   readonly first: LogIndex
   readonly count: number
   readonly sizeBytes: number
+  /** The frame is not the end of its group (R38). */
+  readonly continues: boolean
   /** What a config frame says (codec/membership.ts), its own copy; absent in all others. */
   readonly config?: Uint8Array
 }
@@ -37,6 +39,7 @@ export interface ConfigMark {
 export interface ChainMark {
   readonly through: LogIndex
   readonly chain: number
+  readonly continues: boolean
 }
 
 /** An accept-sync transaction without its commit. */
@@ -57,9 +60,12 @@ export interface FoldStart {
   readonly acceptedBallot: Ballot
   readonly last: LogIndex
   readonly lastChain: number
+  /** The log ends within a group (R38). */
+  readonly lastContinues: boolean
   /** Known chosen index as this disk knows it; never above `last`. */
   readonly floor: LogIndex
   readonly floorChain: number
+  readonly floorContinues: boolean
   readonly lsn: Lsn
   /** LSN of the newest record that is not `entries`; 0: none. */
   readonly metadataLsn: Lsn
@@ -74,6 +80,8 @@ export interface Fold {
   lastChain: number
   floor: LogIndex
   floorChain: number
+  /** Of the frame that ends at the floor. */
+  floorContinues: boolean
   lsn: Lsn
   metadataLsn: Lsn
   /** Frame ends above the floor, ascending; the last one is (last, lastChain). */
@@ -88,27 +96,28 @@ export const EMPTY_START: FoldStart = {
   acceptedBallot: NO_BALLOT,
   last: NO_INDEX,
   lastChain: 0,
+  lastContinues: false,
   floor: NO_INDEX,
   floorChain: 0,
+  floorContinues: false,
   lsn: NO_LSN,
   metadataLsn: NO_LSN,
   config: null,
 }
 
 export function openFold(start: FoldStart): Fold {
-  const { promised, acceptedBallot, last, lastChain, floor, floorChain, lsn, metadataLsn } = start
+  const { config, lastContinues, ...known } = start
+  const { last, lastChain, floor } = known
   assert(floor <= last, 'the floor is within the log')
-  const marks = last > floor ? [{ through: last, chain: lastChain }] : []
-  const sync = null
-  const configs = start.config === null ? [] : [start.config]
-  const known = { promised, acceptedBallot, last, lastChain, floor, floorChain }
-  return { ...known, lsn, metadataLsn, marks, configs, sync }
+  const mark = { through: last, chain: lastChain, continues: lastContinues }
+  const marks = last > floor ? [mark] : []
+  return { ...known, marks, configs: config === null ? [] : [config], sync: null }
 }
 
 export function startOf(fold: Fold): FoldStart {
-  const { promised, acceptedBallot, last, lastChain, floor, floorChain, lsn, metadataLsn } = fold
-  const config = fold.configs.at(-1) ?? null
-  return { promised, acceptedBallot, last, lastChain, floor, floorChain, lsn, metadataLsn, config }
+  const { marks, configs, sync: _sync, ...known } = fold
+  const lastContinues = marks.at(-1)?.continues ?? fold.floorContinues
+  return { ...known, lastContinues, config: configs.at(-1) ?? null }
 }
 
 /** All but plain entries: what envelopes name as the newest metadata. */
@@ -170,11 +179,11 @@ function change(fold: Fold, record: WalRecord, frames: readonly FrameMark[]): vo
 type Tail = Pick<OpenSync, 'last' | 'lastChain' | 'marks' | 'configs'>
 
 function extend(tail: Tail, frames: readonly FrameMark[]): void {
-  for (const { first, count, headerCrc, config } of frames) {
+  for (const { first, count, headerCrc, continues, config } of frames) {
     assert(first === tail.last + 1, 'frames are consecutive')
     tail.last = (first + count - 1) as LogIndex
     tail.lastChain = chainOf(tail.lastChain, headerCrc)
-    tail.marks.push({ through: tail.last, chain: tail.lastChain })
+    tail.marks.push({ through: tail.last, chain: tail.lastChain, continues })
     if (config !== undefined) tail.configs.push({ index: first, bytes: config })
   }
 }
@@ -230,9 +239,10 @@ function raiseFloor(fold: Fold, floor: LogIndex): void {
   let passed = 0
   while (passed < marks.length && marks[passed]!.through <= floor) passed++
   if (passed === 0) return
-  const { through, chain } = marks[passed - 1]!
+  const { through, chain, continues } = marks[passed - 1]!
   fold.floor = through
   fold.floorChain = chain
+  fold.floorContinues = continues
   marks.splice(0, passed)
   while (configs.length > 1 && configs[1]!.index <= through) configs.shift()
 }

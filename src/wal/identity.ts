@@ -18,6 +18,11 @@ export interface Identity {
   readonly incarnation: number
   readonly engine: string
   readonly durability: Durability
+  /**
+   * Of a node that joined a cluster whose history was forked before (docs/disaster.md): the history
+   * that it was made for, before its log tells the same; on a later open the stored one counts.
+   */
+  readonly historyEpoch?: number
 }
 
 const FORMAT_VERSION = 1
@@ -91,9 +96,11 @@ function writeIdentity(storage: Storage, dir: string, identity: Identity): Ident
   return identity
 }
 
-function textOf({ clusterId, nodeId, incarnation, engine, durability }: Identity): string {
+function textOf(identity: Identity): string {
+  const { clusterId, nodeId, incarnation, engine, durability, historyEpoch = 0 } = identity
   const formatVersion = FORMAT_VERSION
-  return JSON.stringify({ formatVersion, clusterId, nodeId, incarnation, engine, durability })
+  const fields = { formatVersion, clusterId, nodeId, incarnation, engine, durability }
+  return JSON.stringify(historyEpoch === 0 ? fields : { ...fields, historyEpoch })
 }
 
 function parse(dir: string, text: string): Identity {

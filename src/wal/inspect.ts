@@ -6,7 +6,7 @@ import { ReplicaError } from '../base/errors.ts'
 import type { Storage } from '../base/storage.ts'
 import { chainOf } from '../core/frame-ref.ts'
 import type { Ballot, LogIndex } from '../core/ids.ts'
-import { FRAME_SIZE_MAX_BYTES } from '../codec/frame.ts'
+import { FRAME_SIZE_MAX_BYTES, type FrameKind } from '../codec/frame.ts'
 import { type FoldStart, startOf } from './fold.ts'
 import { type Identity, identityHashOf, readIdentity } from './identity.ts'
 import { createDisk, createWal } from './open.ts'
@@ -19,6 +19,9 @@ export type FrameVisitor = (
   through: LogIndex,
   chain: number,
   ballot: Ballot,
+  kind: FrameKind,
+  /** Of the whole frame; valid during the call. */
+  bytes: Uint8Array,
 ) => void
 
 export interface LogScan extends FoldStart {
@@ -27,6 +30,7 @@ export interface LogScan extends FoldStart {
   readonly first: LogIndex
   /** Chain value before `first`. */
   readonly firstChain: number
+  readonly segmentSizeBytes: number
 }
 
 /**
@@ -55,11 +59,13 @@ export function scanLog(storage: Storage, dir: string, onFrame: FrameVisitor): L
       for (const frame of frames) {
         const through = (frame.first + frame.count - 1) as LogIndex
         chain = chainOf(chain, frame.headerCrc)
-        onFrame(frame.first, through, chain, frame.ballot)
+        const bytes = into.subarray(frame.offset, frame.offset + frame.sizeBytes)
+        onFrame(frame.first, through, chain, frame.ballot, frame.kind, bytes)
         next = (through + 1) as LogIndex
       }
     }
-    return { ...startOf(wal.fold), identity, first, firstChain }
+    const segmentSizeBytes = findings.segments.at(-1)?.sizeBytes ?? 0
+    return { ...startOf(wal.fold), identity, first, firstChain, segmentSizeBytes }
   } finally {
     closeAll(storage, findings)
   }

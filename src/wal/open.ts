@@ -46,6 +46,8 @@ export interface Recovered {
   readonly lastChain: number
   readonly floor: LogIndex
   readonly floorChain: number
+  /** The floor lies within a group (R38); of the last index the last mark says it. */
+  readonly floorContinues: boolean
   /** Frame ends above the floor with the chain behind them, ascending. */
   readonly marks: readonly ChainMark[]
   readonly nextLsn: Lsn
@@ -79,7 +81,8 @@ export function openWal(storage: Storage, options: WalOptions): { wal: Wal; reco
 }
 
 function opened(wal: Wal, identity: Identity): { wal: Wal; recovered: Recovered } {
-  const { promised, acceptedBallot, last, lastChain, floor, floorChain, marks, lsn } = wal.fold
+  const { promised, acceptedBallot, last, lastChain, floor, floorChain } = wal.fold
+  const { floorContinues, marks, configs, lsn } = wal.fold
   const recovered = {
     identity,
     promised,
@@ -88,10 +91,11 @@ function opened(wal: Wal, identity: Identity): { wal: Wal; recovered: Recovered 
     lastChain,
     floor,
     floorChain,
+    floorContinues,
     marks: [...marks],
     nextLsn: (lsn + 1) as Lsn,
     retainedFirst: retainedFirst(wal),
-    configs: [...wal.fold.configs],
+    configs: [...configs],
   }
   return { wal, recovered }
 }

@@ -15,6 +15,7 @@ import {
   FRAME_KIND,
   type FrameKind,
   createFrameHeader,
+  isContinued,
 } from '../codec/frame.ts'
 import {
   ENVELOPE_CHAIN,
@@ -176,8 +177,9 @@ export function framesIn(payload: Uint8Array, envelope: Envelope): ReadFrame[] |
 }
 
 export function foundAt(header: FrameHeader, offset: number): ReadFrame {
-  const { first, count, ballot, sizeBytes, headerCrc, kind } = header
-  return { first, count, ballot, sizeBytes, headerCrc, offset, kind }
+  const { first, count, ballot, sizeBytes, headerCrc, kind, flags } = header
+  const continues = isContinued(flags)
+  return { first, count, ballot, sizeBytes, headerCrc, continues, offset, kind }
 }
 
 /**

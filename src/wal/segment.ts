@@ -11,6 +11,7 @@
  *       5 record chain before | 6 synced lsn | 7 promised | 8 acceptedBallot | 9 last | 10 chain at
  *       last | 11 floor | 12 chain at floor | 13 newest metadata lsn | 14 index of the
  *       newest config batch, 0: none | 15 crc32 of 0-119
+ *       to a chain (10, 12) 2^32 is added where the frame that ends there continues a group
  *     config, 64 doubles:  0 magic | 1 segment | 2 index | 3 size | bytes of the membership from 32
  *       on | 63 crc32 of bytes 0-503; only where the header names an index
  *     mark, 4 doubles:     0 magic | 1 segment | 2 synced lsn | 3 crc32 of bytes 0-23
@@ -41,6 +42,7 @@ const HEADER_CRC = 15
 const MARK_CRC = 3
 const CONFIG_CRC = 63
 const SYNC_EVERY_STEPS = 4
+const CONTINUES = 2 ** 32
 const ZEROS = new Uint8Array(FILL_STEP_BYTES)
 
 /** A segment file that is in use. */
@@ -93,9 +95,9 @@ export function encodeHeader(header: SegmentHeader): Uint8Array {
   words[7] = header.promised
   words[8] = header.acceptedBallot
   words[9] = header.last
-  words[10] = header.lastChain
+  words[10] = header.lastChain + (header.lastContinues ? CONTINUES : 0)
   words[11] = header.floor
-  words[12] = header.floorChain
+  words[12] = header.floorChain + (header.floorContinues ? CONTINUES : 0)
   words[13] = header.metadataLsn
   words[14] = header.config?.index ?? 0
   return seal(words, HEADER_CRC)
@@ -126,9 +128,11 @@ export function readHeader(
     promised: words[7]! as Ballot,
     acceptedBallot: words[8]! as Ballot,
     last: words[9]! as LogIndex,
-    lastChain: words[10]!,
+    lastChain: words[10]! % CONTINUES,
+    lastContinues: words[10]! >= CONTINUES,
     floor: words[11]! as LogIndex,
-    floorChain: words[12]!,
+    floorChain: words[12]! % CONTINUES,
+    floorContinues: words[12]! >= CONTINUES,
     metadataLsn: words[13]! as Lsn,
     configIndex: words[14]! as LogIndex,
   }

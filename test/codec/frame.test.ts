@@ -258,8 +258,16 @@ test.each<[name: string, want: FrameCheck, change: (view: DataView, bytes: Uint8
   ['another magic', 'magic', (view) => view.setUint16(0, 0x5059, true)],
   ['a later version', 'version', (view) => view.setUint8(2, 2)],
   ['kind 0', 'kind', (view) => view.setUint8(3, 0)],
-  ['kind 5', 'kind', (view) => view.setUint8(3, 5)],
-  ['the reserved flag', 'flags', (view) => view.setUint16(4, FRAME_FLAG_CONTINUES, true)],
+  ['kind 7', 'kind', (view) => view.setUint8(3, 7)],
+  ['entries that continue', 'ok', (view) => view.setUint16(4, FRAME_FLAG_CONTINUES, true)],
+  [
+    'a config batch that continues',
+    'flags',
+    (view) => {
+      view.setUint8(3, FRAME_KIND.config)
+      view.setUint16(4, FRAME_FLAG_CONTINUES, true)
+    },
+  ],
   ['an unknown flag', 'flags', (view) => view.setUint16(4, 0x8000, true)],
   ['a group', 'flags', (view) => view.setUint16(6, 1, true)],
   ['reserved bits, low', 'flags', (view) => view.setUint32(48, 1, true)],
@@ -271,6 +279,7 @@ test.each<[name: string, want: FrameCheck, change: (view: DataView, bytes: Uint8
   ['more entries than words', 'count', (view) => view.setUint32(12, 7, true)],
   ['more sessions than room', 'count', (view) => view.setUint16(4, FRAME_FLAG_SESSIONS, true)],
   ['an empty frame of three', 'count', (view) => view.setUint8(3, FRAME_KIND.empty)],
+  ['an abort of three', 'count', (view) => view.setUint8(3, FRAME_KIND.abort)],
   ['ballot 2^53', 'number', (view) => view.setUint32(20, 0x200000, true)],
   ['first 2^53', 'number', (view) => view.setUint32(28, 0x200000, true)],
   ['client 2^64 - 1', 'number', (view) => view.setUint32(36, 0xffff_ffff, true)],
@@ -296,9 +305,9 @@ test('a wrong header checksum is told before any field is believed', () => {
   expect(checkFrame(bytes, view, 0, size, createFrameHeader())).toBe('header-crc')
 })
 
-test('an empty frame has one entry of no bytes', () => {
+test.each(['empty', 'abort'] as const)('an %s frame has one entry of no bytes', (kind) => {
   const entry = { clientId: 0, sequence: 0, payload: text('') }
-  const sample = { ...SMALL, kind: FRAME_KIND.empty, clientId: 0, clientSequence: 0 }
+  const sample = { ...SMALL, kind: FRAME_KIND[kind], clientId: 0, clientSequence: 0 }
   const { bytes, view, size } = make({ ...sample, entries: [entry] }, 0)
   expect(checkFrame(bytes, view, 0, size, createFrameHeader())).toBe('ok')
   expect(entriesOf({ bytes, view }, 0)).toEqual({ entries: [entry], problem: 'ok' })

@@ -35,7 +35,9 @@ function randomMembership(random: () => number): Membership {
     }
   }
   const { highestId, ...rest } = membershipOf(members)
-  return { ...rest, highestId: Math.min(65_535, highestId + under(3)) as NodeId }
+  const survivor = 1 + under(65_535)
+  const forked = under(3) > 0 ? {} : { historyEpoch: 65_536 * (1 + under(65_535)) + survivor }
+  return { ...rest, highestId: Math.min(65_535, highestId + under(3)) as NodeId, ...forked }
 }
 
 /** The problem when these bytes are refused as they should be; null when they are accepted. */
@@ -77,7 +79,8 @@ test('hostile bytes are refused with a typed error, or are a valid membership', 
 })
 
 test.each<[name: string, at: number, value: number, problem: RegExp]>([
-  ['another version', 0, 2, /version/],
+  ['another version', 0, 3, /version/],
+  ['a fork without its epoch', 0, 2, /size/],
   ['more members than bytes', 1, 4, /size/],
   ['quorums that need not meet', 2, 1, /need not meet/],
   ['a quorum above the voters', 3, 4, /acceptQuorum/],
@@ -101,4 +104,26 @@ test('every prefix of a membership is refused', () => {
   for (let size = 0; size < bytes.length; size++) {
     expect(problemOf(bytes.subarray(0, size))).not.toBeNull()
   }
+})
+
+test('of a forked history: the epoch is told, and one that no command made is refused', () => {
+  const member: Member = { id: 1 as NodeId, role: 'voter', weight: 5 }
+  const bytes = encodeMembership({ ...membershipOf([member]), historyEpoch: 65_537 })
+  expect([...bytes.subarray(0, 16)]).toEqual([2, 1, 1, 1, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0])
+  expect(decode(bytes).historyEpoch).toBe(65_537)
+  const problems = [
+    [8, 0],
+    [10, 0],
+    [12, 1],
+  ].map(([at, value]) => {
+    const copy = bytes.slice()
+    copy[at!] = value!
+    return problemOf(copy)
+  })
+  expect(problems[0]).toMatch(/historyEpoch/)
+  expect(problems[1]).toMatch(/historyEpoch/)
+  expect(problems[2]).toMatch(/reserved/)
+  const zero = bytes.slice()
+  zero.fill(0, 8, 12)
+  expect(problemOf(zero)).toMatch(/historyEpoch/)
 })

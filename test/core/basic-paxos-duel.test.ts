@@ -106,6 +106,7 @@ function propose(duel: Duel, id: number, value: number): void {
     ballot: NO_BALLOT,
     sizeBytes: 128,
     headerCrc: value,
+    continues: false,
     ring: 0,
     offset: 0,
     end: 0,

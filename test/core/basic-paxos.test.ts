@@ -137,6 +137,7 @@ function frameOf(bench: Bench, value: number): FrameRef {
     ballot: NO_BALLOT,
     sizeBytes: 128,
     headerCrc: value,
+    continues: false,
     ring: 1,
     offset: 0,
     end: 0,

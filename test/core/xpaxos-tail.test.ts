@@ -6,6 +6,7 @@ import { chainOf } from '../../src/core/frame-ref.ts'
 import type { LogIndex, Lsn } from '../../src/core/ids.ts'
 import {
   type Tail,
+  type TailMark,
   chainAt,
   createTail,
   cutBehind,
@@ -21,11 +22,16 @@ import {
 import { type FrameSpec, createMaker } from '../support/core-state.ts'
 
 const index = (value: number): LogIndex => value as LogIndex
+const mark = (through: number, chain: number): TailMark => ({
+  through: index(through),
+  chain,
+  continues: false,
+})
 const NO_LIMITS = { sizeBytesMax: 1e9, entriesMax: 1e9, framesMax: 1e9 }
 
 /** A tail behind (4, chain 77), with one frame a spec. */
 function tailOf(...specs: FrameSpec[]): Tail {
-  const tail = createTail({ through: index(4), chain: 77 }, [])
+  const tail = createTail(mark(4, 77), [])
   const make = createMaker()
   for (const [i, spec] of specs.entries()) {
     const frame = make(lastOf(tail) + 1, spec)
@@ -46,11 +52,8 @@ test('without marks it ends at its base', () => {
 })
 
 test('recovered marks have no bytes, and the log goes on behind them', () => {
-  const marks = [
-    { through: index(6), chain: 6 },
-    { through: index(9), chain: 9 },
-  ]
-  const tail = createTail({ through: index(4), chain: 77 }, marks)
+  const marks = [mark(6, 6), mark(9, 9)]
+  const tail = createTail(mark(4, 77), marks)
   expect([lastOf(tail), lastChainOf(tail), firstKept(tail)]).toEqual([9, 9, 10])
   expect([5, 6, 7, 9].map((at) => chainAt(tail, index(at)))).toEqual([-1, 6, -1, 9])
   expect(gather(tail, index(5), index(9), NO_LIMITS)).toEqual([])
@@ -62,9 +65,7 @@ test('recovered marks have no bytes, and the log goes on behind them', () => {
     chain: chainOf(9, frame.headerCrc),
   })
   expect(firstKept(tail)).toBe(10)
-  expect(() =>
-    createTail({ through: index(4), chain: 0 }, [{ through: index(4), chain: 1 }]),
-  ).toThrow()
+  expect(() => createTail(mark(4, 0), [mark(4, 1)])).toThrow()
 })
 
 test('a chain is known at the end of each frame and nowhere else', () => {

@@ -38,9 +38,8 @@ function open() {
   )
   const client = createClientSide(ingest, {
     ...{ replies, replyBytes, durability: 'os', clientIdBase: 100, completesOnApply: false },
-    later: queueMicrotask,
-    payloadSizeBytesMax: 1_000,
-    ...{ clusterId: 'c', readers: null },
+    ...{ payloadSizeBytesMax: 1_000, groupBytesMax: 64_000 },
+    ...{ later: queueMicrotask, history: { cluster: 'c', epoch: 0 }, readers: null },
   })
   const sessions = createSessionSide(ingest, client, 'xpaxos')
   const [tell, answerPort] = [port(events), port(replies)]

@@ -39,6 +39,7 @@ const hello = (more: Partial<Handshake> = {}): Uint8Array =>
     session: 1,
     incarnation: 1,
     nonce: 5,
+    history: 0,
     ...more,
   })
 

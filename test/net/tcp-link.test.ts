@@ -179,6 +179,16 @@ test('tickets of a destroyed socket count as sent only when it is closed', async
   expect(one.events).toContainEqual({ kind: 'down', peer: 2, session: 1, reason: 'local' })
 })
 
+test('a node of another history of the cluster is refused, and both sides are told', async () => {
+  const two = await openNode(2, { id: 1, port: 1 }, { history: 65_538 })
+  const { port } = two.hub.address
+  const one = await openNode(1, { id: 2, port })
+  closers.push(() => Promise.all([one.hub.close(), two.hub.close()]))
+  expect(await eventOf(two, 'refused', 2)).toEqual({ kind: 'refused', reason: 'history', from: 1 })
+  expect(await eventOf(one, 'refused', 2)).toEqual({ kind: 'refused', reason: 'history', from: 2 })
+  expect([take(one.inbox), take(two.inbox)]).toEqual([[], []])
+})
+
 test('another cluster is refused, and the dialer keeps trying', async () => {
   const two = await openNode(2, { id: 1, port: 1 })
   const port = two.hub.address.port

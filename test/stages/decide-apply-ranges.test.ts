@@ -67,6 +67,7 @@ const frameAt = ({ ring, offset, count = 1 }: Place): FrameRef => ({
   ballot: NO_BALLOT,
   sizeBytes: FRAME_SIZE_BYTES,
   headerCrc: 0,
+  continues: false,
   ring,
   offset,
   end: 0,

@@ -16,7 +16,7 @@ function open(count: number) {
     const { sizeBytes, headerCrc } = frame
     return holds.takeFrame(state, {
       ...{ first: (i + 1) as LogIndex, count: 1, ballot: 1 as Ballot, sizeBytes, headerCrc },
-      ...{ ring: 0, ...place, kept: false, holds: 0 },
+      ...{ continues: false, ring: 0, ...place, kept: false, holds: 0 },
     })
   })
   return { log, state, frames, used: () => occupancyBytes(log) / 128 }

@@ -62,8 +62,9 @@ function open(answerRingBytes = 2 ** 22) {
     }
     return found
   }
-  const work = (applied: number): string[] => {
-    desk.doWork(applied)
+  /** `taken`: where frames of an open group end. */
+  const work = (applied: number, taken = applied): string[] => {
+    desk.doWork(applied, taken)
     flush(answerPort)
     return answered()
   }
@@ -79,6 +80,16 @@ test('a question is asked when its index is applied, never before', () => {
   expect(asked).toEqual([])
   expect(work(8)).toEqual(['1@8:0=a,1=b'])
   expect(work(9)).toEqual([])
+})
+
+test('an index within an open group is not waited for, the index of a token is', () => {
+  const { ask, tell, work } = open()
+  ask(1, ['a'])
+  tell(reads.READ_AT, 1, 7, 0)
+  ask(2, ['b'], 7)
+  expect(work(4, 6)).toEqual([])
+  expect(work(4, 9)).toEqual(['1@4:0=a'])
+  expect(work(9)).toEqual(['2@9:0=b'])
 })
 
 test('a session brings its own index and needs no word of decide', () => {

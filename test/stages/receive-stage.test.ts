@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createDelay } from '../../src/net/delay.ts'
 import { deliver, deliverControl, inboxMemory, openInbox } from '../../src/net/inbox.ts'
-import { LINK_DOWN } from '../../src/net/link.ts'
+import { LINK_DOWN, LINK_UP } from '../../src/net/link.ts'
 import type { Delay } from '../../src/net/delay.ts'
 import * as cell from '../../src/stages/cells.ts'
 import { createReceiveStage } from '../../src/stages/receive-stage.ts'
@@ -10,13 +10,22 @@ import { cellRing, cellsOf, logRing, port, putFrame } from '../support/engine-ce
 const PEER = 3
 const KIND = 9
 
-function open(delay: Delay | null = null, capacityCells = 64, checksBodies = true) {
+interface Given {
+  readonly delay?: Delay
+  readonly capacityCells?: number
+  readonly checksBodies?: boolean
+  readonly history?: number
+}
+
+function open({ delay, capacityCells = 64, checksBodies = true, history = 0 }: Given = {}) {
   const inbox = openInbox(inboxMemory(64, 2 ** 18))
   const out = cellRing(capacityCells)
   const clock = { ms: 0 }
   const invalid = { count: 0 }
+  const foreign = { count: 0 }
   const link = {
-    ...{ peer: PEER, cells: inbox.cells, log: inbox.log, ring: 2, delay, checksBodies },
+    ...{ peer: PEER, cells: inbox.cells, log: inbox.log, ring: 2, delay: delay ?? null },
+    ...{ checksBodies, history, onForeign: () => void (foreign.count += 1) },
     onInvalid: () => void (invalid.count += 1),
     onPayload: () => undefined,
   }
@@ -39,7 +48,7 @@ function open(delay: Delay | null = null, capacityCells = 64, checksBodies = tru
     stage.doWork()
     return cellsOf(out)
   }
-  return { inbox, clock, invalid, stage, put, work, out }
+  return { inbox, clock, invalid, foreign, stage, put, work, out }
 }
 
 test('a message comes with one cell a frame, which lies where the cell says', () => {
@@ -68,7 +77,7 @@ test.each([0, 20, 70, 127, 130, 200])(
 )
 
 test('within a process headers are checked, bodies when they are applied', () => {
-  const { put, work, invalid } = open(null, 64, false)
+  const { put, work, invalid } = open({ checksBodies: false })
   put(1, 5, 70) // in the body
   expect(work()).toHaveLength(2)
   put(1, 6, 20) // in the header
@@ -78,7 +87,7 @@ test('within a process headers are checked, bodies when they are applied', () =>
 
 test('messages of an emulated link keep their order and come when they are due', () => {
   const delay = createDelay({ rttMs: 20, jitterMs: 8, bandwidthMbps: 0, seed: 4 })
-  const { put, work, clock } = open(delay)
+  const { put, work, clock } = open({ delay })
   for (let i = 0; i < 10; i++) put(i % 2, i)
   expect(work()).toEqual([])
   const seen: number[] = []
@@ -89,10 +98,26 @@ test('messages of an emulated link keep their order and come when they are due',
   expect(clock.ms).toBeGreaterThan(10)
 })
 
+const controlOf = (kind: number, history: number) => ({
+  ...{ kind, peer: 8, session: 1, incarnation: 0, nonce: 0, history },
+})
+
+test('of a session with a node of another history nothing passes, until one of its own', () => {
+  const { put, work, inbox, foreign } = open({ history: 65_538 })
+  deliverControl(inbox, controlOf(LINK_UP, 0), 0)
+  put(0, 1)
+  deliverControl(inbox, controlOf(LINK_DOWN, 0), 0)
+  expect([work(), foreign.count]).toEqual([[], 1])
+  deliverControl(inbox, controlOf(LINK_UP, 65_538), 0)
+  put(0, 2)
+  expect(work().map(([kind]) => kind)).toEqual([LINK_UP, KIND])
+  expect(foreign.count).toBe(1)
+})
+
 test('a link that ends is told in its place', () => {
   const { put, work, inbox } = open()
   put(0, 1)
-  deliverControl(inbox, { kind: LINK_DOWN, peer: 8, session: 1, incarnation: 0, nonce: 0 }, 0)
+  deliverControl(inbox, controlOf(LINK_DOWN, 0), 0)
   put(0, 2)
   expect(work().map((words) => [words[0], words[1]])).toEqual([
     [KIND, PEER],
@@ -102,7 +127,7 @@ test('a link that ends is told in its place', () => {
 })
 
 test('a decide stage that takes nothing stops it, and never sees half a message', () => {
-  const { put, stage, out, work } = open(null, 8)
+  const { put, stage, out, work } = open({ capacityCells: 8 })
   for (let i = 0; i < 10; i++) put(2, i)
   stage.doWork()
   stage.doWork()

@@ -229,6 +229,7 @@ const frameOf = (value: number, ring: number): FrameRef => ({
   ballot: 0 as Ballot,
   sizeBytes: 128,
   headerCrc: value,
+  continues: false,
   ring,
   offset: 0,
   end: 0,

@@ -104,6 +104,16 @@ export interface Disk {
   durable: Log
 }
 
+/** What ingest knows while this node leads. */
+export interface Leading {
+  readonly ballot: Ballot
+  next: number
+  /** The log ends within a group: an abort batch goes first. */
+  owesAbort: boolean
+  /** By the serial of its first frame: more frames of it will come, and nothing else before. */
+  openGroup: number | null
+}
+
 export interface Node {
   readonly id: NodeId
   readonly member: Member
@@ -114,7 +124,7 @@ export interface Node {
   readonly rings: Ring[]
   readonly disk: Disk
   floor: number
-  leading: { readonly ballot: Ballot; next: number } | null
+  leading: Leading | null
   /** False while a transfer is prepared: clients are refused. */
   admits: boolean
   /** Outcomes of changes and transfers asked of this node, by id. */
@@ -596,8 +606,14 @@ function carryOut(cluster: Cluster, node: Node, effect: CoreEffect): void {
       cluster.acknowledged = Math.max(cluster.acknowledged, effect.through)
       return noteChosen(oracle, effect.through, effect.chain)
     case 'lead':
-      node.leading = { ballot: effect.ballot, next: effect.next }
+      node.leading = {
+        ballot: effect.ballot,
+        next: effect.next,
+        owesAbort: effect.abort,
+        openGroup: null,
+      }
       node.admits = true
+      if (effect.abort) onOwesAbort(cluster, node, effect.ballot)
       return noteLead(oracle, node.id, node.generation, effect.ballot)
     case 'unlead':
       node.leading = null
@@ -816,17 +832,59 @@ function onApply(
 
 /** Submits frames of these entry counts at a node that leads; false when it does not. */
 export function submit(cluster: Cluster, node: Node, counts: readonly number[]): boolean {
+  return submitFrames(cluster, node, counts, null)
+}
+
+/** A group by the serial of its first frame; `isOpen`: more frames of it will come. */
+export interface GroupPart {
+  readonly group?: number
+  readonly isOpen?: boolean
+}
+
+/** The same frames as a group: they take effect together or not at all (R38). */
+export const submitGroup = (
+  cluster: Cluster,
+  node: Node,
+  counts: readonly number[],
+  part: GroupPart = {},
+): boolean => submitFrames(cluster, node, counts, part)
+
+function submitFrames(
+  cluster: Cluster,
+  node: Node,
+  counts: readonly number[],
+  part: GroupPart | null,
+): boolean {
   const { leading } = node
-  if (leading === null || !node.alive || !node.admits) return false
+  if (leading === null || !node.alive || leading.owesAbort) return false
+  const isNext = part?.group !== undefined && part.group === leading.openGroup
+  if (leading.openGroup === null ? !node.admits : !isNext) return false
   const ring = node.rings[INGEST_RING]!
-  const frames = counts.map((count) => {
+  const group = part?.group ?? cluster.nextSerial
+  leading.openGroup = part?.isOpen === true ? group : null
+  const frames = counts.map((count, i) => {
     if (chance(cluster.random, cluster.gaps)) skip(ring)
-    const frame = place(ring, createContent(cluster, leading.next, count, leading.ballot))
+    const content = createContent(cluster, leading.next, count, leading.ballot)
     leading.next += count
-    return frame
+    const continues = i < counts.length - 1 || part?.isOpen === true
+    return place(ring, part === null ? content : { ...content, group, continues })
   })
   give(cluster, node, { kind: 'submitted', ballot: leading.ballot, frames })
   return true
+}
+
+/** Ingest ends the open group of the log before it takes anything else (R38). */
+function onOwesAbort(cluster: Cluster, node: Node, ballot: Ballot): void {
+  const { generation } = node
+  after(cluster, 1, () => {
+    const { leading } = node
+    if (!node.alive || node.generation !== generation || leading?.ballot !== ballot) return
+    const content = { ...createContent(cluster, leading.next, 1, ballot), aborts: true }
+    leading.next += 1
+    leading.owesAbort = false
+    const frames = [place(node.rings[INGEST_RING]!, content)]
+    give(cluster, node, { kind: 'submitted', ballot, frames })
+  })
 }
 
 /** Ingest stamps a config batch and the empty one behind it like any other. */
@@ -836,9 +894,10 @@ function onConfigure(
   { ballot, membership }: CoreEffect & { readonly kind: 'configure' },
 ): void {
   const { generation } = node
-  after(cluster, 1, () => {
+  const put = (): void => {
     const { leading } = node
     if (!node.alive || node.generation !== generation || leading?.ballot !== ballot) return
+    if (leading.openGroup !== null) return after(cluster, 1, put)
     const frames = (membership === null ? [undefined] : [membership, undefined]).map((config) => {
       const content = createContent(cluster, leading.next, 1, ballot)
       leading.next += 1
@@ -848,7 +907,8 @@ function onConfigure(
       )
     })
     give(cluster, node, { kind: 'submitted', ballot, frames })
-  })
+  }
+  after(cluster, 1, put)
 }
 
 function createContent(cluster: Cluster, first: number, count: number, ballot: Ballot): Content {

@@ -63,7 +63,14 @@ export function createMaker(): (first: number, spec?: FrameSpec) => FrameRef {
     const at = offset ?? ends.get(ring) ?? 0
     ends.set(ring, at + sizeBytes)
     const headerCrc = Math.imul(born + first * 131 + count, 0x9e3779b1) >>> 0
-    const place = { ring, offset: at, end: ((at + sizeBytes) / 64) | 0, kept: false, holds: 0 }
+    const place = {
+      ring,
+      offset: at,
+      end: ((at + sizeBytes) / 64) | 0,
+      kept: false,
+      holds: 0,
+      continues: false,
+    }
     return { first: first as never, count, ballot: born, sizeBytes, headerCrc, ...place }
   }
 }

@@ -20,6 +20,12 @@ export interface Content {
   /** Unique in a test, so it stands for the bytes. */
   readonly headerCrc: number
   readonly config?: Membership
+  /** Serial of the first frame of its group. */
+  readonly group?: number
+  /** It is not the end of its group. */
+  readonly continues?: boolean
+  /** It ends an open group and makes it void. */
+  readonly aborts?: boolean
 }
 
 export interface Stored {
@@ -155,13 +161,15 @@ export function recoveredOf(log: Log, nextLsn: Lsn): Recovered {
   if (contents[place]?.through === log.floor) place += 1
   const marks = []
   for (let i = place; i < contents.length; i++) {
-    marks.push({ through: contents[i]!.through, chain: chains[i]! })
+    const { through, continues = false } = contents[i]!
+    marks.push({ through, chain: chains[i]!, continues })
   }
   return {
     promised: log.promised as Ballot,
     acceptedBallot: log.acceptedBallot as Ballot,
     floor: (contents[place - 1]?.through ?? 0) as LogIndex,
     floorChain: chains[place - 1] ?? 0,
+    floorContinues: contents[place - 1]?.continues ?? false,
     marks,
     firstRetained: 1 as LogIndex,
     nextLsn,

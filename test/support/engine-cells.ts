@@ -2,6 +2,7 @@
 import {
   FRAME_HEADER_SIZE_BYTES,
   FRAME_KIND,
+  type FrameKind,
   entrySizeOf,
   frameSizeOf,
 } from '../../src/codec/frame.ts'
@@ -48,9 +49,17 @@ export interface MadeFrame {
 export function putFrame(
   log: LogRing,
   payloads: readonly (string | Uint8Array)[],
-  fields: { first: number; clientId?: number; clientSequence?: number; ballot?: number },
+  fields: {
+    first: number
+    clientId?: number
+    clientSequence?: number
+    ballot?: number
+    kind?: FrameKind
+    flags?: number
+  },
 ): MadeFrame {
   const { first, clientId = 7, clientSequence = 1, ballot = 65_537 } = fields
+  const { kind = FRAME_KIND.entries, flags = 0 } = fields
   const bytes = payloads.map((one) =>
     typeof one === 'string' ? new TextEncoder().encode(one) : one,
   )
@@ -59,9 +68,8 @@ export function putFrame(
   const offset = tryClaim(log, sizeBytes)
   let at = offset + FRAME_HEADER_SIZE_BYTES
   for (const one of bytes) at = writeEntry(log.bytes, log.view, at, one)
-  const { entries: kind } = FRAME_KIND
   const count = bytes.length
-  const head = { kind, flags: 0, bodySizeBytes, count, clientId, clientSequence }
+  const head = { kind, flags, bodySizeBytes, count, clientId, clientSequence }
   writeFrameHeader(log.view, offset, head)
   const headerCrc = stampFrame(log.bytes, log.view, offset, ballot as Ballot, first as LogIndex)
   const end = publish(log, sizeBytes)

@@ -149,6 +149,7 @@ function choose(oracle: Oracle, ballot: number, content: Content, place: number)
     return check(oracle.chosen[place] === content, `I4: ${content.first} chosen twice`)
   }
   check(place === oracle.chosen.length, 'the chosen log has no hole')
+  checkGroup(oracle, content)
   oracle.chosen.push(content)
   oracle.chosenIn.push(ballot)
   const previous = oracle.chosenChains.get(content.first - 1)!
@@ -158,6 +159,18 @@ function choose(oracle: Oracle, ballot: number, content: Content, place: number)
     if (other <= ballot) continue
     check(log.contents[place] === content, `I6: ballot ${other} lacks ${content.first}`)
   }
+}
+
+/** R38: behind a frame of a group comes its next one, or the abort that makes it void. */
+function checkGroup(oracle: Oracle, content: Content): void {
+  const before = oracle.chosen.at(-1)
+  if (before?.continues !== true) {
+    return check(content.aborts !== true, `R38: ${content.first} aborts what is not open`)
+  }
+  const isNext = content.group === before.group && content.aborts !== true
+  check(isNext || content.aborts === true, `R38: ${content.first} slides into an open group`)
+  if (content.aborts === true) cover(oracle, 'group-void')
+  else if (content.continues === false) cover(oracle, 'group-whole')
 }
 
 export function checkChosen(oracle: Oracle, content: Content): void {

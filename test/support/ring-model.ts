@@ -20,7 +20,7 @@ export interface Ring {
 export const createRing = (number: number): Ring => ({ number, position: 0, frames: [] })
 
 export function place(ring: Ring, content: Content): RingFrame {
-  const { first, count, ballot, sizeBytes, headerCrc, config } = content
+  const { first, count, ballot, sizeBytes, headerCrc, continues = false, config } = content
   const offset = ring.position
   ring.position += sizeBytes
   const end = (ring.position / 64) | 0
@@ -30,6 +30,7 @@ export function place(ring: Ring, content: Content): RingFrame {
     ballot,
     sizeBytes,
     headerCrc,
+    continues,
     ...(config && { config }),
     ring: ring.number,
     offset,

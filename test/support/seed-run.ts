@@ -30,6 +30,7 @@ import {
   runUntilDone,
   setClockRate,
   submit,
+  submitGroup,
 } from './cluster.ts'
 import { type Random, below, between, chance, createRandom, pick, split } from './random.ts'
 import { check } from './disk-model.ts'
@@ -79,6 +80,8 @@ export function drawMembers(random: Random): Member[] {
 export interface SeedOptions {
   /** Clients read at every node, all along; drawn apart, so that the rest of the run is as ever. */
   readonly reads?: boolean
+  /** Clients submit groups of frames as well; drawn apart, too. */
+  readonly groups?: boolean
   /** And by lease, while every clock runs wrong by as much as it may. */
   readonly leases?: boolean
 }
@@ -88,7 +91,7 @@ const LEASE_DRIFT_PER_MILLE = 100
 export function runSeed(
   seed: number,
   trace: string[] | null = null,
-  { reads = false, leases = false }: SeedOptions = {},
+  { reads = false, leases = false, groups = false }: SeedOptions = {},
 ): SeedResult {
   const random = createRandom(seed)
   const heartbeatMs = pick(random, [20, 30, 40])
@@ -135,6 +138,7 @@ export function runSeed(
     }
     cluster.gaps = pick(random, [0, 50, 500])
     startClients(cluster, split(random), between(random, 2, 30))
+    if (groups) startGroups(cluster, createRandom(seed + 2_000_000))
     const readers = createRandom(seed + 1_000_000)
     if (leases)
       for (const node of cluster.nodes) setClockRate(cluster, node, pick(readers, [0.9, 1, 1.1]))
@@ -162,6 +166,28 @@ export function startClients(cluster: Cluster, random: Random, everyMs: number):
       submit(cluster, node, counts)
     }
     after(cluster, between(random, 1, everyMs), again)
+  }
+  again()
+}
+
+const GROUP_SERIALS_MAX = 2 * FRAMES_MAX
+
+function startGroups(cluster: Cluster, random: Random): void {
+  const again = (): void => {
+    if (!cluster.clients) return
+    const isLate = cluster.nextSerial > GROUP_SERIALS_MAX
+    for (const node of cluster.nodes) {
+      const { leading } = node
+      if (leading === null) continue
+      const { openGroup, next } = leading
+      const isFull = isLate || next - node.core.view.chosen > BACKLOG_MAX
+      if (openGroup === null && isFull) continue
+      const counts = Array.from({ length: between(random, 1, 4) }, () => between(random, 1, 20))
+      const isOpen = !isLate && chance(random, 500)
+      const part = openGroup === null ? { isOpen } : { group: openGroup, isOpen }
+      submitGroup(cluster, node, counts, part)
+    }
+    after(cluster, between(random, 1, 20), again)
   }
   again()
 }
@@ -301,7 +327,9 @@ export function live(cluster: Cluster): void {
   const ballots = cluster.nodes.map((node) => node.core.view.promised)
   const goal = cluster.oracle.chosenThrough
   const { weight } = leaderOf(cluster)!.member
-  check(submitOne(cluster), 'L1: the leader stays')
+  // At once, unless leadership is being handed over at this moment.
+  const tookMs = runUntilDone(cluster, LEADER_TIMEOUTS * timeoutMs, () => submitOne(cluster))
+  check(tookMs >= 0, 'L1: the leader stays')
   const caughtUp = (): boolean =>
     cluster.oracle.chosenThrough > goal &&
     cluster.nodes.every((node) => {
@@ -329,5 +357,8 @@ const growthOf = ({ nodes }: Cluster): number =>
 
 export function submitOne(cluster: Cluster): boolean {
   const leader = ruler(cluster)
-  return leader !== undefined && submit(cluster, leader, [1, 2, 3])
+  if (leader === undefined) return false
+  const group = leader.leading!.openGroup
+  if (group !== null) submitGroup(cluster, leader, [1], { group }) // what was begun is ended
+  return submit(cluster, leader, [1, 2, 3])
 }

@@ -10,6 +10,7 @@ export interface ModelFrame {
   readonly first: number
   readonly through: number
   readonly chain: number
+  readonly continues: boolean
   readonly ballot: number
   readonly bytes: Uint8Array
   /** What a config frame says; null: it is none. */
@@ -50,6 +51,7 @@ export interface NewFrame {
   readonly first: number
   readonly count: number
   readonly headerCrc: number
+  readonly continues: boolean
   readonly ballot: number
   readonly bytes: Uint8Array
   readonly config?: Uint8Array
@@ -57,9 +59,9 @@ export interface NewFrame {
 
 function extended(log: readonly ModelFrame[], frames: readonly NewFrame[]): ModelFrame[] {
   const longer = [...log]
-  for (const { first, count, headerCrc, ballot, bytes, config = null } of frames) {
+  for (const { first, count, headerCrc, continues, ballot, bytes, config = null } of frames) {
     const chain = chainOf(chainOfLog(longer), headerCrc)
-    longer.push({ first, through: first + count - 1, chain, ballot, bytes, config })
+    longer.push({ first, through: first + count - 1, chain, continues, ballot, bytes, config })
   }
   return longer
 }
@@ -131,5 +133,6 @@ const logReportOf = ({ promised, acceptedBallot, log, floor, lsn }: ModelState) 
   lastChain: chainOfLog(log),
   floor: floor as LogIndex,
   floorChain: chainOfLog(cutBehind(log, floor)),
+  floorContinues: cutBehind(log, floor).at(-1)?.continues ?? false,
   nextLsn: (lsn + 1) as Lsn,
 })

@@ -3,11 +3,13 @@
  * can be checked byte for byte without keeping it.
  */
 import {
+  FRAME_FLAG_CONTINUES,
   FRAME_KIND,
   createFrameHeader,
   checkFrame,
   entrySizeOf,
   frameSizeOf,
+  isContinued,
   stampFrame,
   writeEntry,
   writeFrameHeader,
@@ -23,6 +25,7 @@ export function frameOf(
   first: number,
   count: number,
   payloadSizeBytes: number,
+  continues = false,
 ): Uint8Array {
   const bodySizeBytes = count * entrySizeOf(payloadSizeBytes)
   const bytes = new Uint8Array(frameSizeOf(bodySizeBytes))
@@ -30,7 +33,8 @@ export function frameOf(
   const kind = FRAME_KIND.entries
   // prettier-ignore
   const client = { clientId: 7, clientSequence: first }
-  writeFrameHeader(view, 0, { kind, flags: 0, bodySizeBytes, count, ...client })
+  const flags = continues ? FRAME_FLAG_CONTINUES : 0
+  writeFrameHeader(view, 0, { kind, flags, bodySizeBytes, count, ...client })
   let offset = FRAME_HEADER_SIZE_BYTES
   for (let i = 0; i < count; i++) {
     const payload = new Uint8Array(payloadSizeBytes).fill((ballot * 31 + (first + i) * 7) & 255)
@@ -82,7 +86,8 @@ export function framesOf(bytes: Uint8Array): ReadFrame[] {
     const check = checkFrame(bytes, view, offset, bytes.length, header)
     if (check !== 'ok') throw new Error(`frame at ${offset}: ${check}`)
     const { first, count, ballot, sizeBytes, headerCrc, kind } = header
-    const frame = { first, count, ballot, sizeBytes, headerCrc, offset, kind }
+    const continues = isContinued(header.flags)
+    const frame = { first, count, ballot, sizeBytes, headerCrc, continues, offset, kind }
     const config = kind === FRAME_KIND.config ? configBytesOf(bytes, view, offset, header) : null
     found.push(config === null ? frame : { ...frame, config: config.slice() })
   }

@@ -4,6 +4,7 @@
  * `answerReads` is the WAL, `callerWorks` is a turn of the caller.
  */
 import {
+  FRAME_FLAG_CONTINUES,
   FRAME_FLAG_SESSIONS,
   FRAME_HEADER_SIZE_BYTES,
   FRAME_KIND,
@@ -43,6 +44,19 @@ export interface Applied {
   readonly reply: string | null
 }
 
+/** One frame of an order; without `of` it is of no group, or the last one of its group. */
+export interface LabFrame {
+  readonly payloads: readonly string[]
+  readonly of?: 'group' | 'abort'
+}
+
+interface Put {
+  readonly offset: number
+  readonly sizeBytes: number
+  readonly count: number
+  readonly end: number
+}
+
 interface Kept {
   readonly first: number
   readonly through: number
@@ -62,7 +76,10 @@ export function openWatchLab(options: LabOptions = {}) {
   const [orders, events, replies, asked] = [cellRing(), cellRing(), cellRing(feedCells), cellRing()]
   const applied: Applied[] = []
   const kept: Kept[] = []
-  const state = { last: 0, missing: null as string | null, now: 0, reads: 0, copies: 0 }
+  const state = {
+    ...{ last: 0, applied: 0, missing: null as string | null, now: 0 },
+    ...{ reads: 0, copies: 0 },
+  }
   const none = (): Promise<void> => Promise.resolve()
   const toDecide = port(events)
   const toCaller = port(replies)
@@ -91,25 +108,40 @@ export function openWatchLab(options: LabOptions = {}) {
       desk: null,
       watch: desk,
     },
-    onApplied: () => undefined,
+    onApplied: (through) => void (state.applied = through),
   })
   const held = createHeldReads(() => state.now)
+  const history = { cluster: 'lab', epoch: 0 }
   const side = createWatchSide({
-    ...{ asked: port(asked), bytes: feedBytes, clusterId: 'lab', nowMs: () => state.now },
-    ...{ missing: () => state.missing, applied: () => state.last, onMoved: () => held.changed() },
+    ...{ asked: port(asked), bytes: feedBytes, history, nowMs: () => state.now },
+    ...{
+      missing: () => state.missing,
+      applied: () => state.applied,
+      onMoved: () => held.changed(),
+    },
     limits: { ...WATCH_LIMITS, ...options.limits },
   })
   const scope = side.scope()
   const toOrders = port(orders)
-  const put = (frame: { offset: number; sizeBytes: number; end: number }, count: number): void => {
-    const { offset, sizeBytes, end } = frame
-    const first = state.last + 1
-    state.last += count
-    const bytes = log.bytes.slice(offset, offset + sizeBytes)
-    kept.push({ first, through: state.last, bytes })
-    order(toOrders, [cell.APPLY, first, sizeBytes, 1, 0, offset, 0, state.last])
+  /** One order of frames that lie behind each other. */
+  const put = (...frames: readonly Put[]): void => {
+    const [first, { offset }] = [state.last + 1, frames[0]!]
+    for (const { count, ...one } of frames) {
+      const bytes = log.bytes.slice(one.offset, one.offset + one.sizeBytes)
+      kept.push({ first: state.last + 1, through: state.last + count, bytes })
+      state.last += count
+    }
+    const sizeBytes = frames.reduce((sum, one) => sum + one.sizeBytes, 0)
+    order(toOrders, [cell.APPLY, first, sizeBytes, frames.length, 0, offset, 0, state.last])
     stage.doWork()
-    release(log, end)
+    release(log, frames.at(-1)!.end)
+  }
+  const putPlain = (payloads: readonly string[], first: number, of?: LabFrame['of']): Put => {
+    const kind = of === 'abort' ? FRAME_KIND.abort : FRAME_KIND.entries
+    const flags = of === 'group' ? FRAME_FLAG_CONTINUES : 0
+    const fields = { first, clientSequence: first, kind, flags }
+    const { frame, place } = putFrame(log, payloads, fields)
+    return { ...place, sizeBytes: frame.sizeBytes, count: payloads.length }
   }
   const reads: number[][] = []
   const takeEvents = (): void => {
@@ -124,16 +156,19 @@ export function openWatchLab(options: LabOptions = {}) {
     state,
     watch: (given?: WatchOptions): Watch => scope.open(given),
     /** Plain entries in one frame. */
-    apply(...payloads: string[]): void {
-      const { frame, place } = putFrame(log, payloads, {
-        first: state.last + 1,
-        clientSequence: state.last + 1,
+    apply: (...payloads: string[]): void => put(putPlain(payloads, state.last + 1)),
+    /** Frames in one order, as one client proposed them. */
+    applyFrames(...frames: readonly LabFrame[]): void {
+      let first = state.last + 1
+      const all = frames.map(({ payloads, of }) => {
+        first += payloads.length
+        return putPlain(payloads, first - payloads.length, of)
       })
-      put({ ...place, sizeBytes: frame.sizeBytes }, payloads.length)
+      put(...all)
     },
     /** `session, sequence` each, in one frame with sessions. */
     applyMarked(entries: readonly (readonly [number, number, string])[], kind?: FrameKind): void {
-      put(putMarked(log, entries, state.last + 1, kind), entries.length)
+      put(putMarked(log, entries, state.last + 1, kind))
     },
     /** The apply stage has a turn without anything to execute. */
     applyWorks: () => void stage.doWork(),
@@ -199,7 +234,7 @@ function putMarked(
   entries: readonly (readonly [session: number, sequence: number, payload: string])[],
   first: number,
   kind: FrameKind = FRAME_KIND.entries,
-) {
+): Put {
   const all = entries.map(([session, sequence, payload]) => {
     return { session, sequence, bytes: encoder.encode(payload) }
   })
@@ -215,5 +250,5 @@ function putMarked(
     ...{ clientId: 9, clientSequence: first },
   })
   stampFrame(log.bytes, log.view, offset, 65_537 as Ballot, first as LogIndex)
-  return { offset, sizeBytes, end: publish(log, sizeBytes) }
+  return { offset, sizeBytes, count: all.length, end: publish(log, sizeBytes) }
 }

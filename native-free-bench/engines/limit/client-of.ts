@@ -9,9 +9,9 @@ import type { NodeSpec } from '../../../src/engine/node-spec.ts'
 import type {
   NodeStatistics,
   NodeStatus,
-  ReplicaNode,
   StageStatistics,
-} from '../../../src/engine/node.ts'
+} from '../../../src/engine/node-status.ts'
+import type { ReplicaNode } from '../../../src/engine/node.ts'
 import {
   APPLIED_COUNTERS,
   type NodeMemory,
@@ -115,9 +115,10 @@ export function openClientOf(
     durability: spec.durability,
     clientIdBase: (spec.nonce % 2 ** 31) * 2 ** 21 + 1,
     payloadSizeBytesMax: tuning.batchBytesMax - 1_024,
+    groupBytesMax: tuning.groupBytesMax,
     completesOnApply: false,
     later: queueMicrotask,
-    clusterId: spec.clusterId,
+    history: { cluster: spec.clusterId, epoch: 0 },
     readers: null,
   })
   const toIngest = outPort(openCellRing(memory.admissions), null)
@@ -186,7 +187,8 @@ export function statusOf(id: number, memory: NodeMemory): () => NodeStatus {
   return () => {
     const { role, ...rest } = countersOf(view)
     const { applied: through } = countersOf(applied)
-    const seen = { ...rest, leased: false, membership: null, applied: through }
+    const unasked = { leased: false, membership: null, historyEpoch: 0 }
+    const seen = { ...rest, ...unasked, applied: through }
     return { id, ...seen, role: ROLE_CODES[role] ?? 'follower' }
   }
 }
@@ -220,10 +222,12 @@ const noSessions = (): ReplicaError => {
   return new ReplicaError('E_NOT_AVAILABLE', `${feature}: not available yet`, { feature })
 }
 
-/** The ceiling executes what comes, as it comes: nothing would decide about a retry. */
-export const WITHOUT_SESSIONS: Pick<ReplicaNode, 'openSession' | 'resumeSession'> = {
-  openSession: () => Promise.reject(noSessions()),
-  resumeSession() {
-    throw noSessions()
-  },
-}
+/** The ceiling executes what comes, as it comes: nothing would decide about a retry or a group. */
+export const WITHOUT_SESSIONS: Pick<ReplicaNode, 'openSession' | 'resumeSession' | 'proposeGroup'> =
+  {
+    proposeGroup: () => Promise.reject(noSessions()),
+    openSession: () => Promise.reject(noSessions()),
+    resumeSession() {
+      throw noSessions()
+    },
+  }

@@ -9,7 +9,7 @@
 import { join } from 'node:path'
 import { ReplicaError } from '../../../src/base/errors.ts'
 import type { StateMachine } from '../../../src/base/state-machine.ts'
-import type { ApplyReport } from '../../../src/engine/assemble.ts'
+import type { ApplyReport } from '../../../src/engine/apply-report.ts'
 import { type CallerLoop, startCallerLoop } from '../../../src/engine/caller-loop.ts'
 import { type CommonOptions, specOf } from '../../../src/engine/config.ts'
 import {

@@ -8,7 +8,7 @@
  */
 import { ReplicaError } from '../../../src/base/errors.ts'
 import type { StateMachine } from '../../../src/base/state-machine.ts'
-import type { ApplyReport } from '../../../src/engine/assemble.ts'
+import type { ApplyReport } from '../../../src/engine/apply-report.ts'
 import { type CallerLoop, startCallerLoop } from '../../../src/engine/caller-loop.ts'
 import { type NodeOptions, specOf } from '../../../src/engine/config.ts'
 import type { NodeSpec } from '../../../src/engine/node-spec.ts'

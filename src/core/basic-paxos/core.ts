@@ -234,7 +234,7 @@ function checkProposers(state: State, effects: Effects): void {
   if (state.isProposing || !stands) return
   state.isProposing = true
   const next = Math.max(state.nextFree, state.chosenThrough + 1) as LogIndex
-  effects.push({ kind: 'lead', ballot: NO_BALLOT, next })
+  effects.push({ kind: 'lead', ballot: NO_BALLOT, next, abort: false })
 }
 
 function isLive(state: State, id: NodeId): boolean {

@@ -29,7 +29,7 @@ import {
   send,
 } from './state.ts'
 import { feeds, resetStream, sendChosen, startLearner, stream } from './stream.ts'
-import { lastOf } from './tail.ts'
+import { isGroupOpen, lastOf } from './tail.ts'
 import { endTransfer } from './transfer.ts'
 
 export function becomeLeader(
@@ -77,7 +77,8 @@ export function becomeLeader(
     if (promise !== undefined) resetPeer(state, effects, peer, promise)
     else if (peer.up) send(effects, peer.id, { kind: 'prepare', ballot })
   }
-  effects.push({ kind: 'lead', ballot, next: (adopted.last + 1) as LogIndex })
+  const next = (adopted.last + 1) as LogIndex
+  effects.push({ kind: 'lead', ballot, next, abort: isGroupOpen(state.tail) })
   concludeAdopted(state, effects)
 }
 

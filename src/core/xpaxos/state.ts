@@ -20,7 +20,10 @@ import type { WalRecord } from '../records.ts'
 import { refreshPeers } from './configs.ts'
 import type { XPaxosMessage } from './messages.ts'
 import { type ReadConfig, type ReadState, createReadState } from './read-state.ts'
-import { type Mark, type Tail, type TailMark, chainAt, createTail, lastOf } from './tail.ts'
+import type { Recovered } from './recovered.ts'
+import { type Mark, type Tail, chainAt, createTail, lastOf } from './tail.ts'
+
+export { BLANK, type Recovered } from './recovered.ts'
 
 export interface XPaxosConfig extends ReadConfig {
   readonly self: NodeId
@@ -41,30 +44,6 @@ export interface XPaxosConfig extends ReadConfig {
   /** Batches proposed and not yet chosen. */
   readonly pipelineDepth: number
   readonly seed: number
-}
-
-/** What recovery found on disk (wal/fold.ts); all zero on a blank disk. */
-export interface Recovered {
-  readonly promised: Ballot
-  readonly acceptedBallot: Ballot
-  readonly floor: LogIndex
-  readonly floorChain: number
-  /** Frame boundaries above the floor, ascending. */
-  readonly marks: readonly TailMark[]
-  readonly firstRetained: LogIndex
-  readonly nextLsn: Lsn
-  /** Config batches of the log, ascending; the oldest may stand for all that was trimmed. */
-  readonly configs?: readonly ConfigAt[]
-}
-
-export const BLANK: Recovered = {
-  promised: NO_BALLOT,
-  acceptedBallot: NO_BALLOT,
-  floor: NO_INDEX,
-  floorChain: 0,
-  marks: [],
-  firstRetained: 1 as LogIndex,
-  nextLsn: 1 as Lsn,
 }
 
 /** An open accept-sync transaction (R12): its frames are written, but not yet of the log. */
@@ -272,10 +251,8 @@ export function createState(config: XPaxosConfig, recovered: Recovered): State {
   const isJoining = votersOf(config).length === 0
   const base = membershipOf(config.members, config.quorums)
   const membership: Membership = isJoining ? { ...base, highestId: 0 as NodeId } : base
-  const tail = createTail(
-    { through: recovered.floor, chain: recovered.floorChain },
-    recovered.marks,
-  )
+  const { floor: through, floorChain: chain, floorContinues: continues } = recovered
+  const tail = createTail({ through, chain, continues }, recovered.marks)
   const state: State = {
     config,
     self,

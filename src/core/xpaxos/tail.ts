@@ -18,12 +18,15 @@ export interface Mark {
   readonly sizeBytes: number
   /** The record that wrote it: below the durable LSN its bytes are on this node's disk. */
   readonly lsn: Lsn
+  /** The frame is not the end of its group. */
+  readonly continues: boolean
   frame: FrameRef | null
 }
 
 export interface Tail {
   baseIndex: LogIndex
   baseChain: number
+  baseContinues: boolean
   readonly marks: Mark[]
   /** Marks before this place are forgotten and await compaction. */
   head: number
@@ -34,6 +37,7 @@ export interface Tail {
 export interface TailMark {
   readonly through: LogIndex
   readonly chain: number
+  readonly continues: boolean
 }
 
 const COMPACT_COUNT = 4_096
@@ -43,14 +47,16 @@ export function createTail(base: TailMark, marks: readonly TailMark[]): Tail {
   const tail: Tail = {
     baseIndex: base.through,
     baseChain: base.chain,
+    baseContinues: base.continues,
     marks: [],
     head: 0,
     bare: 0,
   }
-  for (const { through, chain } of marks) {
+  for (const mark of marks) {
     const first = (lastOf(tail) + 1) as LogIndex
-    assert(through >= first, 'recovered marks grow')
-    tail.marks.push({ first, through, chain, sizeBytes: 0, lsn: NO_LSN, frame: null })
+    assert(mark.through >= first, 'recovered marks grow')
+    const { through, chain, continues } = mark
+    tail.marks.push({ first, through, chain, sizeBytes: 0, lsn: NO_LSN, continues, frame: null })
     tail.bare = tail.marks.length
   }
   return tail
@@ -64,11 +70,17 @@ export function lastChainOf(tail: Tail): number {
   return tail.marks.length > tail.head ? tail.marks.at(-1)!.chain : tail.baseChain
 }
 
+/** The log ends within a group: nothing but its next frame or an abort batch may follow (R38). */
+export function isGroupOpen(tail: Tail): boolean {
+  return tail.marks.length > tail.head ? tail.marks.at(-1)!.continues : tail.baseContinues
+}
+
 export function makeMark(previousChain: number, frame: FrameRef, lsn: Lsn): Mark {
   const chain = chainOf(previousChain, frame.headerCrc)
   const through = throughOf(frame)
   frame.kept = true
-  return { first: frame.first, through, chain, sizeBytes: frame.sizeBytes, lsn, frame }
+  const { first, sizeBytes, continues } = frame
+  return { first, through, chain, sizeBytes, lsn, continues, frame }
 }
 
 export function pushMark(tail: Tail, mark: Mark): void {
@@ -166,6 +178,7 @@ export function forget(tail: Tail, index: LogIndex, keepCount: number): void {
     if (mark.through > index) break
     tail.baseIndex = mark.through
     tail.baseChain = mark.chain
+    tail.baseContinues = mark.continues
     tail.head += 1
   }
   if (tail.head < COMPACT_COUNT) return

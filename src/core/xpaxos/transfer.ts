@@ -13,7 +13,7 @@ import { isEstablished, mustGo } from './change.ts'
 import { newestConfig } from './configs.ts'
 import type { TakeOver } from './messages.ts'
 import { type Effects, type Peer, type State, type Transfer, event, peerOf, send } from './state.ts'
-import { lastOf } from './tail.ts'
+import { isGroupOpen, lastOf } from './tail.ts'
 
 const ORDERS_MAX = 5
 const CALM_TIMEOUTS = 10
@@ -77,10 +77,14 @@ function giveUp(state: State, effects: Effects, { target }: Transfer): void {
   effects.push({ kind: 'admit', open: true })
 }
 
-/** Nothing is left that the target does not hold, and all of it is chosen and announced. */
+/**
+ * Nothing is left that the target does not hold, and all of it is chosen and announced. Within a
+ * group more is to come: the target could only abort it.
+ */
 function isDrained(state: State, peer: Peer): boolean {
+  if (state.leadership!.queue.length > 0 || isGroupOpen(state.tail)) return false
   const last = lastOf(state.tail)
-  return state.leadership!.queue.length === 0 && state.floor === last && peer.matched === last
+  return state.floor === last && peer.matched === last
 }
 
 /** Leadership ends, or the transfer was given up; `seen` tells whether the target stood. */

@@ -154,8 +154,9 @@ export function restart(before: Node, kept: number, peers: readonly NodeId[]): O
   demand(fold.acceptedBallot === durable.acceptedBallot, 'I8', 'recovery finds another ballot')
   demand(fold.last === durable.last, 'I8', 'recovery finds another last index')
   demand(fold.lastChain === (durable.chains.at(-1) ?? 0), 'I5', 'recovery finds another log')
-  const { promised, acceptedBallot, floor, floorChain, marks } = fold
-  const recovered = { promised, acceptedBallot, floor, floorChain, marks: [...marks] }
+  const { promised, acceptedBallot, floor, floorChain, floorContinues, marks } = fold
+  const chosen = { floor, floorChain, floorContinues }
+  const recovered = { promised, acceptedBallot, ...chosen, marks: [...marks] }
   const nextLsn = (fold.lsn + 1) as Lsn
   const found = { ...recovered, firstRetained: BLANK.firstRetained, nextLsn }
   node.state = createState(before.state.config, found)
