@@ -86,8 +86,9 @@ function onNode<M>(world: World<M>, op: NodeOp, node: SimNode<M>): void {
     case 'clock':
       return bend(node.clock, world.nowUs, op.driftPpm, op.stepUs)
     case 'pressure':
-      if (node.alive) node.driver.give({ kind: 'pressure', ring: op.ring % node.rings.length })
-      return
+      if (!node.alive) return
+      cover(world.coverage, 'ring-pressure')
+      return node.driver.give({ kind: 'pressure', ring: op.ring % node.rings.length })
     case 'operator':
       return // the place for membership and transfer, once the core has them
   }
