@@ -303,3 +303,19 @@ test('a learner with a hole below what it is sent says where it stands, and gets
   expect(at(cluster, 3).core.view.chosen).toBe(60)
   settle(cluster)
 })
+
+test('a leader keeps nothing in its rings for a learner that another node feeds from now on', () => {
+  const cluster = lab([...voters(9, 5, 5), ['learner', 5]])
+  const leader = awaitLeader(cluster, 1)
+  submit(cluster, leader, [5])
+  runFor(cluster, T)
+  expect(answerTo(cluster, set(4, { source: nodeId(2) }))).toBe('done')
+  for (let i = 0; i < 30; i++) {
+    submit(cluster, leader, [5])
+    runFor(cluster, T / 10)
+  }
+  runFor(cluster, T)
+  const kept = leader.rings.flatMap(({ frames }) => frames.filter((frame) => frame.kept))
+  expect(kept.length).toBeLessThan(4)
+  settle(cluster)
+})

@@ -69,11 +69,12 @@ export const isEstablished = ({ leadership, floor }: State): boolean =>
   leadership !== null && floor >= leadership.adopted.last
 
 /**
- * Everything adopted is chosen in the own ballot: changes may begin (R26). Announced or not: else
- * nobody could degrade a silent forced member that withholds what was adopted.
+ * Everything adopted is chosen in the own ballot, though it was known chosen before: changes may
+ * begin (R26). Announced or not: else nobody could degrade a silent forced member that withholds
+ * what was adopted.
  */
-export const mayChange = ({ leadership, floor }: State): boolean =>
-  leadership !== null && Math.max(floor, leadership.quorumThrough) >= leadership.adopted.last
+export const mayChange = ({ leadership }: State): boolean =>
+  leadership !== null && leadership.quorumThrough >= leadership.adopted.last
 
 /** Proposes a membership; `asked` 0: this leader's own doing. */
 export function configure(

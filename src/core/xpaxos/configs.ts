@@ -23,11 +23,15 @@ export function chosenConfig(state: State): ConfigAt {
   return state.configs.findLast(({ index }) => index <= state.floor) ?? state.configs[0]!
 }
 
-/** A trailing config batch that is not known chosen; null: none is open. */
+/**
+ * A trailing config batch that is not known chosen; null: none is open. Its leader knows what a
+ * quorum holds, though a forced member keeps it from announcing that.
+ */
 export function openConfig(state: State): ConfigAt | null {
   const newest = newestConfig(state)
   const isTrailing = newest.index === lastOf(state.tail)
-  return isTrailing && newest.index > state.floor ? newest : null
+  const known = Math.max(state.floor, state.leadership?.quorumThrough ?? NO_INDEX)
+  return isTrailing && newest.index > known ? newest : null
 }
 
 /** The memberships whose members count now: the newest, and the one before it while it is open. */
@@ -109,15 +113,20 @@ export function refreshPeers(state: State): void {
   peers.sort((a, b) => a.id - b.id)
 }
 
-/** What a learner holds is no vote, and its stream is another: who changes sides starts anew. */
+/**
+ * What a learner holds is no vote, and its stream is another: who changes sides starts anew. Who
+ * gets another source is fed by that one from now on: nothing is kept here for it.
+ */
 function follow(state: State, peer: Peer, member: Member): void {
   const changesSides = isVoter(peer.role) !== isVoter(member.role)
+  const source = member.source ?? 0
+  const changesSource = peer.source !== source
   peer.role = member.role
   peer.electable = isElectable(member)
-  peer.source = member.source ?? 0
-  if (!changesSides) return
-  peer.matched = NO_INDEX
-  resetStream(state, peer)
+  peer.source = source
+  if (changesSides) peer.matched = NO_INDEX
+  if (changesSource) peer.fedHere = false
+  if (changesSides || changesSource) resetStream(state, peer)
 }
 
 /** While a change is open: the newer settings, but whoever votes in either is a voter. */

@@ -211,7 +211,7 @@ function watchLeadership(state: State, effects: Effects): void {
  * Gives up and lets another go first for a growing, jittered while (R19): at least as long as the
  * lightest node takes to stand.
  */
-function backOff(state: State, effects: Effects): void {
+export function backOff(state: State, effects: Effects): void {
   resign(state, effects)
   const steps = Math.min(state.backOffCount, BACK_OFF_MAX)
   const spanMs = state.config.electionTimeoutMs * (1 << steps)

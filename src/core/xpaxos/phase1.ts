@@ -9,7 +9,8 @@ import { assert } from '../../base/assert.ts'
 import { type FrameRef, throughOf } from '../frame-ref.ts'
 import { type LogIndex, type NodeId, ballotAbove } from '../ids.ts'
 import { promiseBallot, promiseOf } from './acceptor.ts'
-import { type Membership, isElectable, votersOf } from '../membership.ts'
+import { type Membership, isElectable, memberOf, votersOf } from '../membership.ts'
+import { backOff } from './election.ts'
 import { forms, liveMemberships, refreshPeers } from './configs.ts'
 import { becomeLeader, resetPeer, resign } from './leader.ts'
 import { beginSync, commitSync, dropSync, extendSync } from './log.ts'
@@ -216,10 +217,17 @@ export function tickCandidacy(state: State, effects: Effects): void {
 function conclude(state: State, candidacy: Candidacy, source: PromiseInfo, effects: Effects): void {
   const { promises, targets } = candidacy
   const needed = membershipsOf(state, candidacy, source)
+  if (!needed.some((membership) => mayLead(state, membership))) return backOff(state, effects)
   if (widen(state, targets, needed)) prepareTargets(state, candidacy, effects)
   const hasPromised = (id: NodeId): boolean => promises.has(id)
   if (!needed.every((membership) => forms(membership, 'prepare', hasPromised))) return
   adopt(state, candidacy, source, effects)
+}
+
+/** By the log that it will adopt: who became a Logger, or left, learns it here (R20, R32). */
+function mayLead({ self }: State, membership: Membership): boolean {
+  const member = memberOf(membership, self.id)
+  return member !== undefined && isElectable(member)
 }
 
 function membershipsOf(state: State, candidacy: Candidacy, source: PromiseInfo): Membership[] {
