@@ -7,7 +7,7 @@
  *     1.21 |--------->|          |     accept ballot 1.1 prev 0 through 4 [1-4]
  *     1.24 |          LEADS      |
  */
-import type { Plan } from './plan.ts'
+import { type Plan, nodesOf } from './plan.ts'
 import type { TraceLine } from './trace.ts'
 
 const LINES_MAX = 120
@@ -15,9 +15,10 @@ const COLUMN = 10
 const TIME = 11
 
 export function chartOf(plan: Plan, lines: readonly TraceLine[], linesMax = LINES_MAX): string {
-  const count = plan.members.length
+  const nodes = nodesOf(plan)
+  const count = nodes.length
   const shown = lines.slice(-linesMax)
-  const head = ' '.repeat(TIME) + plan.members.map(nameOf).join('')
+  const head = ' '.repeat(TIME) + nodes.map(nameOf).join('')
   const left = lines.length - shown.length
   const note = left > 0 ? [`... ${left} lines before`] : []
   return [head.trimEnd(), ...note, ...shown.map((line) => lineOf(line, count)), ''].join('\n')

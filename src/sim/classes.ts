@@ -1,14 +1,12 @@
 /**
  * Classes of schedules: what a seed of each draws. A class names the faults that may be on; the
  * seed draws which of them are, and how often (swarm): also none, also only one. Pure.
- *
- * Operators (membership, transfer) have their list in faults.ts: it is empty until the core has
- * them, and the classes membership and mixed-member come with it.
  */
 import type { Member, MemberRole } from '../core/engine.ts'
 import type { NodeId } from '../core/ids.ts'
 import { FAULTS, type Fault, drawFaults, partialOps } from './faults.ts'
 import { type Law, constant, tail, uniform } from './laws.ts'
+import { drawForced, drawJoiners, drawOperators, drawQuorums, drawSources } from './member-plan.ts'
 import {
   type Ending,
   type Knobs,
@@ -38,6 +36,8 @@ interface ClassSpec {
   /** Per mille of seeds with loss, duplicates, reordering or bit flips. */
   readonly noise: number
   readonly size: 'full' | 'micro'
+  /** Changes of the membership and hand-overs, by operators. */
+  readonly operators?: true
 }
 
 const NET: readonly Fault[] = ['cut', 'one-way', 'isolate', 'reset', 'clog', 'hub', 'chain']
@@ -45,7 +45,7 @@ const DEATH: readonly Fault[] = ['crash', 'kill', 'power', 'fail-sync', 'stall']
 
 export const CLASSES = {
   calm: {
-    share: 4,
+    share: 3,
     what: 'no faults at all: any irregularity is a bug',
     engine: 'xpaxos',
     faults: [],
@@ -53,7 +53,7 @@ export const CLASSES = {
     size: 'full',
   },
   crash: {
-    share: 18,
+    share: 10,
     what: 'power losses, ends of processes, failed and stalled syncs',
     engine: 'xpaxos',
     faults: DEATH,
@@ -61,7 +61,7 @@ export const CLASSES = {
     size: 'full',
   },
   partition: {
-    share: 18,
+    share: 10,
     what: 'cut, one-way, clogged, reset and noisy links',
     engine: 'xpaxos',
     faults: NET,
@@ -69,7 +69,7 @@ export const CLASSES = {
     size: 'full',
   },
   'partial-connectivity': {
-    share: 8,
+    share: 6,
     what: 'quorum loss, constrained election, chain: writable within 4 election timeouts',
     engine: 'xpaxos',
     faults: [],
@@ -77,7 +77,7 @@ export const CLASSES = {
     size: 'full',
   },
   clock: {
-    share: 6,
+    share: 4,
     what: 'clocks with offsets, drift up to 10 % and steps',
     engine: 'xpaxos',
     faults: ['clock', 'crash', 'cut'],
@@ -85,7 +85,7 @@ export const CLASSES = {
     size: 'full',
   },
   pause: {
-    share: 6,
+    share: 4,
     what: 'nodes stop for a while, their input piles up',
     engine: 'xpaxos',
     faults: ['pause', 'stall', 'reset'],
@@ -93,7 +93,7 @@ export const CLASSES = {
     size: 'full',
   },
   overload: {
-    share: 6,
+    share: 5,
     what: 'ten times the load, small windows, slow disks, ring pressure',
     engine: 'xpaxos',
     faults: ['pressure', 'stall', 'clog', 'crash'],
@@ -101,12 +101,30 @@ export const CLASSES = {
     size: 'full',
   },
   mixed: {
-    share: 14,
+    share: 8,
     what: 'every fault kind, as the swarm draws them',
     engine: 'xpaxos',
     faults: FAULTS,
     noise: 400,
     size: 'full',
+  },
+  membership: {
+    share: 12,
+    what: 'members come, change and go, leadership is handed over; few faults',
+    engine: 'xpaxos',
+    faults: ['crash', 'kill', 'isolate', 'cut', 'stall', 'reset'],
+    noise: 50,
+    size: 'full',
+    operators: true,
+  },
+  'mixed-member': {
+    share: 20,
+    what: 'the same under every fault kind at once',
+    engine: 'xpaxos',
+    faults: FAULTS,
+    noise: 400,
+    size: 'full',
+    operators: true,
   },
   micro: {
     share: 10,
@@ -117,7 +135,7 @@ export const CLASSES = {
     size: 'micro',
   },
   'basic-paxos': {
-    share: 10,
+    share: 8,
     what: 'the baseline under the same faults',
     engine: 'basic-paxos',
     faults: ['crash', 'kill', 'fail-sync', 'stall', 'cut', 'isolate', 'reset', 'pause', 'pressure'],
@@ -149,36 +167,66 @@ export function planOf(seed: number, name: ClassName = classOf(seed)): Plan {
   const isPartial = name === 'partial-connectivity'
   const isBasic = spec.engine === 'basic-paxos'
   const graph = isPartial ? pick(random, GRAPHS) : null
-  const members = isPartial ? partialMembers(random) : drawMembers(random, isBasic)
+  const hasOperators = spec.operators === true
+  const drawn = isPartial ? partialMembers(random) : drawMembers(random, isBasic, hasOperators)
+  const first = isBasic ? plainly(drawn) : drawFirst(random, drawn, isPartial)
+  const { members } = first
+  const joiners = hasOperators ? drawJoiners(random, members.length) : []
+  const nodeCount = members.length + joiners.length
   const knobs = drawKnobs(random, name)
   const untilUs = 1_000 * knobs.electionTimeoutMs * between(random, 6, 12)
   const noise = chance(random, spec.noise) ? drawNoise(random) : quiet(random)
   const requests = name === 'overload' ? 1_500 : between(random, 500, isBasic ? 700 : 1_200)
   const ops: Op[] = drawRequests(split(random), isPartial ? 100 : requests, untilUs, name)
   if (graph !== null) ops.push(...partialOps(graph, members.length, untilUs))
-  else ops.push(...drawFaults(split(random), spec.faults, members.length, knobs, untilUs))
+  else ops.push(...drawFaults(split(random), spec.faults, nodeCount, knobs, untilUs))
+  if (hasOperators) ops.push(...drawOperators(split(random), { members, joiners }, knobs, untilUs))
   ops.sort((a, b) => a.atUs - b.atUs)
-  const ending: Ending = isPartial ? 'partial' : chance(random, 600) ? 'liveness' : 'safety'
+  const ending = isPartial ? 'partial' : drawEnding(random, isBasic || name === 'calm')
   return {
     seed,
     chanceSeed: seed,
     className: name,
     engine: spec.engine,
-    members,
+    ...first,
+    joiners,
     knobs,
     laws: name === 'overload' ? slowLaws(random) : drawLaws(random),
     noise,
     realWal: chance(random, 120),
-    clocks: drawClocks(random, members.length, name === 'clock'),
+    clocks: drawClocks(random, nodeCount, name === 'clock'),
     ops,
     untilUs,
     ending,
+    away:
+      ending === 'core'
+        ? shuffle(
+            random,
+            Array.from({ length: nodeCount }, (_, i) => i),
+          )
+        : [],
     graph,
     eventsMax: 400_000,
   }
 }
 
+type First = Pick<Plan, 'members' | 'quorums'>
+
+const plainly = (members: readonly Member[]): First => ({ members, quorums: null })
+
+/** A cut graph is solved by majorities, and the time that a forced member costs is no election. */
+function drawFirst(random: Random, drawn: readonly Member[], isPartial: boolean): First {
+  if (isPartial) return plainly(drawn)
+  const members = drawSources(random, drawForced(random, drawn))
+  return { members, quorums: drawQuorums(random, members) }
+}
+
 const GRAPHS = ['quorum-loss', 'constrained', 'chained'] as const
+function drawEnding(random: Random, isWhole: boolean): Ending {
+  if (!chance(random, 600)) return 'safety'
+  return !isWhole && chance(random, 350) ? 'core' : 'liveness'
+}
+
 const MICRO_EVENTS = 150
 const MICRO_UNTIL_US = 2_000_000
 
@@ -189,7 +237,7 @@ function microPlan(seed: number, name: string, spec: ClassSpec, random: Random):
     electionTimeoutMs: 120,
     tickMs: 20,
   }
-  const members = microMembers(random)
+  const first = drawFirst(random, microMembers(random), false)
   const untilUs = 500_000
   const noise = chance(random, spec.noise) ? drawNoise(random) : quiet(random)
   const ops = drawRequests(split(random), between(random, 2, 12), untilUs, name)
@@ -200,7 +248,8 @@ function microPlan(seed: number, name: string, spec: ClassSpec, random: Random):
     chanceSeed: seed,
     className: name,
     engine: spec.engine,
-    members,
+    ...first,
+    joiners: [],
     knobs,
     laws: drawLaws(random),
     noise,
@@ -209,6 +258,7 @@ function microPlan(seed: number, name: string, spec: ClassSpec, random: Random):
     ops,
     untilUs: MICRO_UNTIL_US,
     ending: 'safety',
+    away: [],
     graph: null,
     eventsMax: MICRO_EVENTS,
   }
@@ -228,11 +278,13 @@ function microMembers(random: Random): Member[] {
 }
 
 const VOTER_COUNTS = [1, 2, 3, 3, 3, 4, 5, 5, 5, 5, 5, 5, 7]
+/** Where members come and go. */
+const FIRST_COUNTS = [1, 2, 3, 3, 3, 4, 4, 5, 5]
 
-export function drawMembers(random: Random, isBasic: boolean): Member[] {
-  const voterCount = pick(random, VOTER_COUNTS)
+export function drawMembers(random: Random, isBasic: boolean, changes: boolean): Member[] {
+  const voterCount = pick(random, changes ? FIRST_COUNTS : VOTER_COUNTS)
   const loggerCount = Math.min(below(random, 3), Math.max(0, voterCount - 1))
-  const learnerCount = chance(random, 600) ? 0 : between(random, 1, isBasic ? 1 : 3)
+  const learnerCount = chance(random, 600) ? 0 : between(random, 1, isBasic ? 1 : changes ? 2 : 3)
   const roles: MemberRole[] = []
   for (let i = 0; i < voterCount; i++) roles.push(i < voterCount - loggerCount ? 'voter' : 'logger')
   for (let i = 0; i < learnerCount; i++) roles.push('learner')

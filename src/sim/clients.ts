@@ -5,6 +5,7 @@
  *
  * Invariants (I12): what is ok is chosen by what lies on disks; what is refused never is.
  */
+import type { Ballot } from '../core/ids.ts'
 import { cover } from './coverage.ts'
 import { type Frame, makeFrame } from './frames.ts'
 import { demand } from './invariants.ts'
@@ -44,14 +45,23 @@ export function submit<M>(world: World<M>, op: Op & { readonly kind: 'submit' })
   const request = { frame, node: node.place, atUs: world.nowUs, outcome: 'pending' as const }
   world.requests.push(request)
   node.pending.push(request)
-  const { ballot } = leading
-  const frames = [place(ring, frame)]
-  frames[0]!.kept = true // ingest holds it until the core has seen it
+  handToCore(world, node, leading.ballot, [frame])
+  return true
+}
+
+/** Ingest's way: stamped frames reach the core a little later, in the order of their stamps. */
+export function handToCore<M>(
+  world: World<M>,
+  node: SimNode<M>,
+  ballot: Ballot,
+  contents: readonly Frame[],
+): void {
+  const frames = contents.map((content) => place(node.rings[INGEST_RING]!, content))
+  for (const frame of frames) frame.kept = true // ingest holds it until the core has seen it
   const input = { kind: 'submitted', ballot, frames }
   const atUs = world.nowUs + drawUs(world.plan.laws.submit, node.random)
   node.submittedAtUs = Math.max(node.submittedAtUs, atUs)
   later(world, node.submittedAtUs - world.nowUs, DUE.input, node, input)
-  return true
 }
 
 /** Sessions stick to different leaders while there are several: one of them is an old one. */

@@ -12,9 +12,18 @@ import type { NodeId } from '../core/ids.ts'
 import { throughOf } from '../core/frame-ref.ts'
 import { clockMs } from './clock.ts'
 import { cover } from './coverage.ts'
+import {
+  type Order,
+  answerChange,
+  answerTransfer,
+  configure,
+  endHandOvers,
+  startHandOver,
+} from './orders.ts'
 import type { Engine } from './engines.ts'
 import { type Frame, createFrameChecker } from './frames.ts'
 import { demand } from './invariants.ts'
+import type { ForcedEvent } from './member-judge.ts'
 import type { Stored } from './log.ts'
 import { drawUs } from './laws.ts'
 import { transmit } from './network.ts'
@@ -53,6 +62,9 @@ export function createCoreDriver<M>(
   let core = undefined as unknown as Core<M>
   let effects: Effect<M>[] = []
   let floor = 0 as Core<M>['view']['chosen']
+  /** The order of an operator that this step answers to, and what it said of forced members. */
+  let order: Order | null = null
+  const forcedEvents: ForcedEvent[] = []
   const { plan, judge, coverage, trace } = world
   const checkFrame = createFrameChecker()
 
@@ -86,6 +98,8 @@ export function createCoreDriver<M>(
     floor = view.chosen
     effects.length = 0
     if (input.kind === 'submitted') release(input.frames)
+    order = orderOf(input, node)
+    forcedEvents.length = 0
     core.step(input, effects)
     const ordered = effects
     for (let i = 0; i < ordered.length; i++) carryOut(node, ordered[i]!)
@@ -94,6 +108,13 @@ export function createCoreDriver<M>(
     for (const ring of node.rings) if (ring.frames.length > 0) sweep(ring, everything)
     const { leading } = node
     if (leading !== null && leading.next - 1 > view.last) cover(coverage, 'window-full')
+  }
+
+  const orderOf = (input: Input<M>, node: SimNode<M>): Order | null => {
+    if (input.kind !== 'change' && input.kind !== 'transfer') return null
+    const asked = world.orders[input.id - 1]!
+    asked.ballot = node.leading?.ballot ?? 0
+    return asked
   }
 
   const carryOut = (node: SimNode<M>, effect: Effect<M>): void => {
@@ -116,6 +137,7 @@ export function createCoreDriver<M>(
         judge.led(node.place, node.life, effect.ballot, effect.next)
         note(trace, world.nowUs, node.place, -1, `LEADS ballot ${effect.ballot}`)
         cover(coverage, 'election-won')
+        endHandOvers(world, node)
         return noteLighter(node)
       case 'unlead':
         note(trace, world.nowUs, node.place, -1, 'leads no more')
@@ -125,6 +147,12 @@ export function createCoreDriver<M>(
       case 'admit':
         if (node.leading !== null) node.leading.admits = effect.open
         return
+      case 'configure':
+        return configure(world, node, effect, { order, events: forcedEvents })
+      case 'changed':
+        return answerChange(world, node, effect.id, effect.outcome)
+      case 'transferred':
+        return answerTransfer(world, node, effect.id, effect.outcome)
       case 'event':
         return onEvent(node, effect.name, effect.value)
       default:
@@ -227,9 +255,15 @@ export function createCoreDriver<M>(
     demand(name !== 'chain-mismatch', 'I5', `node ${node.id}: logs differ at ${value}`)
     if (name === 'suffix-fetched') {
       cover(coverage, 'log-adopted-from-another')
-      const { role } = world.nodes[value - 1]!.member
+      const role = core.view.membership.members.find(({ id }) => id === value)?.role
       if (role === 'logger') cover(coverage, 'suffix-from-logger')
     }
+    if (name === 'source-replaced') cover(coverage, 'source-replaced')
+    if (name === 'forced-degraded' || name === 'forced-armed') {
+      forcedEvents.push({ name, id: value })
+    }
+    if (name === 'transfer-started') startHandOver(world, node, value as NodeId, order)
+    if (name === 'transfer-failed') node.handOver = null
     if (name === 'prepare-started') {
       const tied = world.nodes.some((one) => one !== node && roleOf(one) === 'candidate')
       if (tied) cover(coverage, 'election-tied')
@@ -239,11 +273,10 @@ export function createCoreDriver<M>(
   const roleOf = (node: SimNode<M>): string => (node.alive ? node.driver.view.role : '')
 
   const noteLighter = (node: SimNode<M>): void => {
-    for (const { member } of world.nodes) {
-      if (member.role === 'voter' && member.weight > node.member.weight) {
-        return cover(coverage, 'election-won-by-lower-weight')
-      }
-    }
+    const { members } = core.view.membership
+    const own = members.find(({ id }) => id === node.id)?.weight ?? 0
+    const isLighter = members.some(({ role, weight }) => role === 'voter' && weight > own)
+    if (isLighter) cover(coverage, 'election-won-by-lower-weight')
   }
 
   const noteUnlead = (node: SimNode<M>): void => {

@@ -7,6 +7,7 @@
  */
 import type { LogIndex, Lsn } from '../core/ids.ts'
 import type { WalRecord } from '../core/records.ts'
+import type { ConfigMark } from '../wal/fold.ts'
 import type { Frame } from './frames.ts'
 import type { Random } from './random.ts'
 import type { Stored } from './log.ts'
@@ -19,6 +20,8 @@ export interface Found {
   readonly floor: number
   readonly floorChain: number
   readonly marks: readonly { readonly through: LogIndex; readonly chain: number }[]
+  /** Config batches of the log, ascending, as bytes. */
+  readonly configs: readonly ConfigMark[]
   readonly firstRetained: LogIndex
   /** LSN of the last record that survived. */
   readonly lsn: Lsn

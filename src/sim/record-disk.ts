@@ -76,7 +76,8 @@ export function createRecordDisk(): Disk {
     }
     const { promised, acceptedBallot, last, floor, floorChain, marks, lsn } = fold
     const firstRetained = 1 as LogIndex
-    const found = { promised, acceptedBallot, last, floor, floorChain, marks: [...marks] }
+    const known = { promised, acceptedBallot, last, floor, floorChain }
+    const found = { ...known, marks: [...marks], configs: [...fold.configs] }
     return { ...found, firstRetained, lsn, records }
   }
   const crash = (random: Random, keepAll: boolean): void => {

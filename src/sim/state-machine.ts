@@ -100,6 +100,8 @@ function replicasOf(options: StateMachineOptions, seed: number) {
     applied(node, frames) {
       const replica = replicas[node]!
       for (const frame of frames) {
+        replica.through = frame.through
+        if (frame.session === 0) continue // of the protocol: says nothing to a state machine
         try {
           trapped(() => replica.machine.apply(batchOf(frame)))
           trapped(() => replica.twin.apply(batchOf(frame)))
@@ -107,7 +109,6 @@ function replicasOf(options: StateMachineOptions, seed: number) {
           fail(`apply of ${frame.first}: ${error instanceof Error ? error.message : 'a throw'}`)
         }
         counts.applied += 2 * frame.count
-        replica.through = frame.through
         // The same places on every node, however it cuts its batches.
         if (frame.serial % HASH_EVERY === 0) compare(node, replica)
       }

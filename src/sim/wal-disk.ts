@@ -136,10 +136,11 @@ export function createWalDisk(id: NodeId, plan: Plan, arena: FrameArena): Disk {
     recover(): Found {
       const recovered = openAtLast()
       isBorn = true
-      const { promised, acceptedBallot, last, floor, floorChain, marks } = recovered
+      const { promised, acceptedBallot, last, floor, floorChain, marks, configs } = recovered
       disk.lsn = (recovered.nextLsn - 1) as Lsn
       disk.durableLsn = disk.lsn
-      const found = { promised, acceptedBallot, last, floor, floorChain, marks, records }
+      const known = { promised, acceptedBallot, last, floor, floorChain }
+      const found = { ...known, marks, configs, records }
       return { ...found, firstRetained: 1 as LogIndex, lsn: disk.lsn }
     },
   }

@@ -350,7 +350,7 @@ test('what a config batch proves chosen is not announced without an armed member
   settle(cluster)
 })
 
-test('a leader that was degraded arms itself again only when its disk holds what it announced', () => {
+test('a degraded leader arms itself again only when its disk holds what it announced', () => {
   const cluster = lab(voters(9, 5, 5))
   const leader = awaitLeader(cluster, 1)
   leader.disk.stalledUntil = cluster.now + 2 * T

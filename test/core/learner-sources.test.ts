@@ -304,7 +304,7 @@ test('a learner with a hole below what it is sent says where it stands, and gets
   settle(cluster)
 })
 
-test('a leader keeps nothing in its rings for a learner that another node feeds from now on', () => {
+test('a leader keeps nothing in its rings for a learner that another node feeds', () => {
   const cluster = lab([...voters(9, 5, 5), ['learner', 5]])
   const leader = awaitLeader(cluster, 1)
   submit(cluster, leader, [5])

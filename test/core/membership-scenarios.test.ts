@@ -369,7 +369,7 @@ test('of two one is removed and stopped; the other loses its floor and goes on (
   expect(leader.core.view.chosen).toBe(cluster.oracle.chosenThrough)
 })
 
-test('a leader changes nothing before its own ballot has what it adopted, known chosen or not', () => {
+test('a leader changes nothing before its own ballot has what it adopted', () => {
   const cluster = lab(voters(9, 5, 5))
   const first = awaitLeader(cluster, 1)
   submit(cluster, first, [3])
