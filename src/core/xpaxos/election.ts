@@ -112,6 +112,7 @@ export function onHeartbeat(
   if (message.ballot >= state.heardBallot && message.ballot !== NO_BALLOT) {
     state.heardBallot = message.ballot
     state.heardAt = state.now
+    state.fetchesCut = 0
   }
   const content = isContent(state) ? 1 : 0
   const { promised } = state
@@ -174,9 +175,12 @@ export function isContent(state: State): boolean {
   if (state.leadership !== null) {
     return isFollowed(state, state.leadership.ballot, 'accept') && isProgressing(state)
   }
-  if (state.candidacy !== null) {
-    const inTime = state.now - state.candidacy.startedAt <= 2 * electionTimeoutMs
-    return inTime && isFollowed(state, state.candidacy.ballot, 'prepare')
+  const { candidacy } = state
+  if (candidacy !== null) {
+    const patienceMs = 2 * electionTimeoutMs * 2 ** state.fetchesCut
+    const inTime = state.now - candidacy.startedAt <= patienceMs
+    const isMoving = state.now - candidacy.progressAt <= 2 * electionTimeoutMs
+    return inTime && isMoving && isFollowed(state, candidacy.ballot, 'prepare')
   }
   // An own ballot without a role was given up or lost in a restart: nobody should wait for it.
   const { promised, self } = state

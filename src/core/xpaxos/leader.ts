@@ -59,6 +59,7 @@ export function becomeLeader(
     withheldSince: -1,
   }
   state.backOffCount = 0
+  state.fetchesCut = 0
   refreshPeers(state)
   if (adopted.last > state.floor) state.leadership.rounds.push(adopted.last)
   acceptOwn(state)
@@ -84,7 +85,11 @@ export function becomeLeader(
 
 /** Gives up candidacy or leadership; the ballot is never resumed (R4). */
 export function resign(state: State, effects: Effects): void {
-  if (state.candidacy !== null) dropSync(state)
+  const { candidacy } = state
+  if (candidacy !== null) {
+    dropSync(state)
+    if (candidacy.progressAt > candidacy.startedAt) state.fetchesCut += 1
+  }
   state.candidacy = null
   if (state.leadership === null) return
   for (const frame of state.leadership.queue) frame.kept = false

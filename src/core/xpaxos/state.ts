@@ -242,6 +242,11 @@ export interface State {
   standAt: number
   backOffUntil: number
   backOffCount: number
+  /**
+   * Own candidacies that ended in the middle of a fetch, since somebody led. Each doubles how long
+   * the next one is content, so that two laggards do not cut each other short for ever (R19).
+   */
+  fetchesCut: number
   announcedLeader: NodeId | 0
   announcedConfig: LogIndex
   /** The newest leader heard of, for a node that promised nobody. */
@@ -311,6 +316,7 @@ export function createState(config: XPaxosConfig, recovered: Recovered): State {
     standAt: 0,
     backOffUntil: 0,
     backOffCount: 0,
+    fetchesCut: 0,
     announcedLeader: 0,
     announcedConfig: NO_INDEX,
     heardBallot: NO_BALLOT,
