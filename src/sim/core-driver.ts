@@ -11,6 +11,7 @@ import type { Core, Effect, Input } from '../core/engine.ts'
 import type { NodeId } from '../core/ids.ts'
 import { throughOf } from '../core/frame-ref.ts'
 import { clockMs } from './clock.ts'
+import { springAmbush } from './ambush.ts'
 import { cover } from './coverage.ts'
 import {
   type Order,
@@ -186,6 +187,8 @@ export function createCoreDriver<M>(
     node.syncing = false
     if (lsn - node.durableCount >= GROUP_COUNT) cover(coverage, 'group-commit-of-10')
     while (node.durableCount < lsn) judge.durable(node.place, node.stored[node.durableCount++]!)
+    if (world.ambush !== null) springAmbush(world, world.ambush)
+    if (!node.alive) return
     const input = { kind: 'durable', lsn }
     later(world, below(node.random, 1_000), DUE.input, node, input)
     startSync(node)

@@ -138,7 +138,11 @@ function live<M>(world: World<M>, loop: Loop): void {
   const goal = world.judge.chosenThrough
   // A learner that has just become a voter has still to promise.
   demand(awaitRuler(world, loop), 'L1', 'the leader does not stay')
-  for (let i = 0; i < 3; i++) demand(ask(world), 'L1', 'the leader does not admit')
+  // What a dead forced member holds back may fill the backlog until it is out of the rule.
+  const admits = (): boolean => ask(world)
+  for (let i = 0; i < 3; i++) {
+    demand(awaitProgress(world, loop, admits), 'L3', 'the leader admits nothing')
+  }
   const answered = (): boolean =>
     world.requests.slice(before).every(({ outcome }) => outcome === 'ok')
   demand(awaitProgress(world, loop, answered), 'L3', 'a request is not answered')

@@ -114,27 +114,23 @@ function placeOf({ random, members, nodeCount }: Drawing): number {
   return (chance(random, 600) ? second : pick(random, electable)).id - 1
 }
 
-/** A node is removed behind its back, and returns when the leader that knows it has gone (R30). */
+/** A node is removed behind its back, and returns when the leader has gone (R30). */
 function removeAway(drawing: Drawing, atUs: number): void {
   const { random, ops, nodeCount, timeoutUs } = drawing
   const place = placeOf(drawing)
-  // Soon enough nobody but the leader knows the removal chosen, and others help the node to stand.
-  const isSoon = chance(random, 700)
-  const backUs = atUs + (isSoon ? between(random, 2_000, 16_000) : below(random, 3 * timeoutUs))
-  const awayUs = between(random, 1, 3) * timeoutUs
+  const awayUs = between(random, 2, 4) * timeoutUs
+  ops.push({ kind: 'mend-all', atUs: atUs + awayUs })
+  if (chance(random, 600)) return void ops.push(about(random, 'remove-ambush', atUs, place))
+  const backUs = atUs + below(random, 2 * timeoutUs)
   ops.push({ kind: 'isolate', atUs, node: place })
   ops.push(about(random, 'remove-node', atUs + 1, place))
   ops.push({ kind: 'mend-all', atUs: backUs })
-  const dice = below(random, 10)
-  if (dice < 5) ops.push({ kind: 'crash', atUs: backUs, node: LEADER })
-  else if (dice < 8) ops.push({ kind: 'isolate', atUs: backUs + 1, node: LEADER })
+  if (chance(random, 500)) ops.push({ kind: 'isolate', atUs: backUs + 1, node: LEADER })
   else ops.push({ kind: 'power', atUs: backUs })
   for (let node = 0; node < nodeCount; node++) {
-    const isSooner = dice >= 8 && chance(random, 700)
-    const inUs = isSooner ? below(random, 20_000) : awayUs
+    const inUs = chance(random, 700) ? below(random, 20_000) : awayUs
     ops.push({ kind: 'restart', atUs: backUs + 1 + inUs, node })
   }
-  ops.push({ kind: 'mend-all', atUs: backUs + awayUs })
 }
 
 /** A forced member is away for longer than it is waited for, and comes back. */

@@ -7,6 +7,7 @@
 import type { MemberRole } from '../core/engine.ts'
 import type { NodeId } from '../core/ids.ts'
 import { type Change, type Membership, isElectable, votersOf } from '../core/membership.ts'
+import { layAmbush } from './ambush.ts'
 import { ask } from './orders.ts'
 import { restart } from './ops.ts'
 import type { Op } from './plan.ts'
@@ -22,6 +23,7 @@ export const OPERATORS = [
   'remove',
   'remove-leader',
   'remove-node',
+  'remove-ambush',
   'weight',
   'force',
   'force-node',
@@ -45,7 +47,11 @@ export function carryOutOperator<M>(world: World<M>, op: OperatorOp, node: SimNo
   const { name } = op
   if (name === 'transfer' || name === 'transfer-to' || name === 'transfer-illegal') {
     const target = targetOf(membership, node.id, op, world.nodes.length)
-    return target === 0 ? undefined : ask(world, node, { change: null, target, retireUs: -1 })
+    if (target !== 0) ask(world, node, { change: null, target, retireUs: -1 })
+    return
+  }
+  if (name === 'remove-ambush') {
+    return layAmbush(world, node, world.nodes[op.a % world.nodes.length]!, op.b % 2 === 0)
   }
   const change = changeOf(membership, node.id, op, world.nodes.length)
   if (change === null) return

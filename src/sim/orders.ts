@@ -36,14 +36,16 @@ export interface Order {
 
 export type Wish = Pick<Order, 'change' | 'target' | 'retireUs'>
 
-export function ask<M>(world: World<M>, node: SimNode<M>, wish: Wish): void {
-  if (!node.alive) return
+/** The node is alive. */
+export function ask<M>(world: World<M>, node: SimNode<M>, wish: Wish): Order {
   const id = world.orders.length + 1
   const fresh = { ballot: 0, pair: null, started: false, outcome: 'open' } as const
-  world.orders.push({ ...wish, id, node: node.place, ...fresh })
+  const order: Order = { ...wish, id, node: node.place, ...fresh }
+  world.orders.push(order)
   const { change, target } = wish
   const input = change !== null ? { kind: 'change', id, change } : { kind: 'transfer', id, target }
   later(world, 0, DUE.input, node, input)
+  return order
 }
 
 /** A leader wants a config batch, or with null only the empty batch that ends a change. */

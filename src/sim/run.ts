@@ -116,6 +116,7 @@ function createWorld<M>(plan: Plan, engine: Engine<M>, options: RunOptions): Wor
     trace: createTrace(options.withLines === true),
     requests: [],
     sessionSequences: [],
+    ambush: null,
     away: new Set(),
     orders: [],
     nowUs: 0,

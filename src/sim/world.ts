@@ -14,6 +14,7 @@ import type { Disk } from './disk.ts'
 import type { Frame, FrameArena } from './frames.ts'
 import type { Judge } from './judge.ts'
 import type { Stored } from './log.ts'
+import type { Ambush } from './ambush.ts'
 import type { Network } from './network.ts'
 import type { Order } from './orders.ts'
 import type { Plan } from './plan.ts'
@@ -145,6 +146,7 @@ export interface World<M> {
   readonly trace: Trace
   readonly requests: Request[]
   readonly sessionSequences: number[]
+  ambush: Ambush | null
   /** Places of members that the ending keeps away. */
   readonly away: Set<number>
   /** What operators asked for; an order's id is its place + 1. */
