@@ -6,6 +6,7 @@
 import type { Member } from '../core/engine.ts'
 import type { ChosenLog } from './chosen-log.ts'
 import { isHeldChosen } from './chosen-log.ts'
+import type { Frame } from './frames.ts'
 import { demand } from './invariants.ts'
 import { type Log, placeOf } from './log.ts'
 import { type Rule, memberAt, mayLead, ruleOf } from './rules.ts'
@@ -42,6 +43,17 @@ export function checkStands(rules: readonly Rule[], node: number, what: string):
   if (member.role === 'logger') return demand(false, 'I15', `Logger ${id} ${what}`)
   if (member.role === 'learner') return demand(false, 'I16', `learner ${id} ${what}`)
   demand(false, 'I17', `${id} of weight 0 ${what}`)
+}
+
+/**
+ * A voter turned learner and cut what it had accepted (R31): nothing chosen, whoever knows that. A
+ * candidate that knows the old membership alone could lead with its help, and without the entry.
+ */
+export function checkTurned(log: ChosenLog, node: number, cut: readonly Frame[]): void {
+  for (const frame of cut) {
+    const isChosen = isHeldChosen(log, frame)
+    demand(!isChosen, 'I16', `${node + 1} turns learner and cuts ${frame.first}, which is chosen`)
+  }
 }
 
 /** The announced index is held by whoever is armed in the membership in force there (I18, R21). */

@@ -23,7 +23,14 @@ import {
   noteAdopted,
   noteVote,
 } from './chosen-log.ts'
-import { checkAnnounced, checkStands, liveRules, neededRules, newestRule } from './live-rules.ts'
+import {
+  checkAnnounced,
+  checkStands,
+  checkTurned,
+  liveRules,
+  neededRules,
+  newestRule,
+} from './live-rules.ts'
 import { type Announced, createMemberJudge } from './member-judge.ts'
 import type { Plan } from './plan.ts'
 import { type Rule, createRule, hasPromises, memberAt } from './rules.ts'
@@ -107,7 +114,12 @@ export function createOracle(plan: Started, coverage: Coverage): Oracle {
     durable(node, stored) {
       const { record } = stored
       const disk = durableLogs[node]!
+      const isTurn = record.kind === 'sync-commit' && record.ballot === 0
+      const before = isTurn ? disk.frames.slice() : null
       foldInto(disk, stored)
+      if (before !== null) {
+        checkTurned(log, node, before.slice(disk.frames.length))
+      }
       if (record.kind === 'promised') return notePromise(node, record.ballot)
       if (record.kind !== 'entries' && record.kind !== 'sync-commit') return
       if (record.ballot === 0) return checkLearned(disk, stored)
