@@ -42,12 +42,14 @@ function checkRoles({ nodes, roles }: LoadConfig, problems: string[]): void {
 }
 
 function checkTimes(
-  { killLeaderAfter, killNode, warmup, duration, nodes }: LoadConfig,
+  { killLeaderAfter, killNode, slowDisk, warmup, duration, nodes }: LoadConfig,
   to: string[],
 ) {
   const endS = warmup + duration
   const late = `want less than --warmup + --duration (${endS} s), the end of a trial`
   if (killLeaderAfter !== null && killLeaderAfter >= endS) to.push(`--kill-leader-after: ${late}`)
+  if (slowDisk !== null && slowDisk.node > nodes)
+    to.push(`--slow-disk: there are nodes 1 to ${nodes} (--nodes)`)
   if (killNode === null) return
   if (killNode.atS >= endS) to.push(`--kill-node: ${late}`)
   if (killNode.node > nodes) to.push(`--kill-node: there are nodes 1 to ${nodes} (--nodes)`)

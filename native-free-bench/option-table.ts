@@ -17,6 +17,7 @@ export type Kind =
   | 'flag'
   | 'inflight'
   | 'kill'
+  | 'slow'
   | 'weights'
   | 'nodes'
   | 'sources'
@@ -60,6 +61,12 @@ export const OPTIONS = {
     fallback: 'basic-paxos,multi-paxos,xpaxos,limit',
     commands: COMPARE,
     why: 'ratios are to the first',
+  },
+  ladder: {
+    kind: 'flag',
+    fallback: false,
+    commands: COMPARE,
+    why: 'instead of engines: from Basic Paxos to the whole engine, one change a rung',
   },
   nodes: {
     kind: 'integer',
@@ -265,6 +272,11 @@ export const OPTIONS = {
     commands: LOADS,
     why: 'stop node ID at S seconds after the start of a trial',
   },
+  slowDisk: {
+    kind: 'slow',
+    commands: LOADS,
+    why: 'the disk of node ID takes FACTOR times as long',
+  },
   seed: {
     kind: 'integer',
     min: 0,
@@ -297,8 +309,6 @@ export const OPTIONS = {
     why: 'the folder that gets <date>-<commit>/',
   },
   adaptive: { kind: 'flag', isMissing: true, commands: LOADS, why: 'batch and depth by load' },
-  slowDisk: { kind: 'text', isMissing: true, commands: LOADS, why: 'ID:FACTOR' },
-  ladder: { kind: 'flag', isMissing: true, commands: COMPARE, why: 'one change a rung' },
 } as const satisfies Readonly<Record<string, Option>>
 
 export type OptionKey = keyof typeof OPTIONS
@@ -334,6 +344,8 @@ export function rangeOf({ kind, min, max, unit, choices }: Option): string {
       return `an integer in [${min!}, ${max!}]${units}, or best`
     case 'kill':
       return 'ID@S: a node number and seconds, like 2@3'
+    case 'slow':
+      return 'ID:FACTOR: a node number and 1 to 10000, like 2:100'
     case 'weights':
       return 'a list of 0 to 9 by node, like 9,5,5'
     case 'nodes':

@@ -26,6 +26,7 @@ import {
   type PublicBenchConfig,
   type PublicCompareConfig,
   type RoleName,
+  type SlowDisk,
   type SourceOf,
   STATE_MACHINES,
 } from './types.ts'
@@ -66,7 +67,8 @@ export function parseCompare(
   const { values, given, problems, refused } = read(command, raw)
   const engines = listOf(values['engines']) as EngineName[]
   const load = loadOf(values)
-  const config: CompareConfig = { ...load, ...given, engines, dataDir: dataDirOf(values) }
+  const ladder = values['ladder'] === true
+  const config: CompareConfig = { ...load, ...given, engines, ladder, dataDir: dataDirOf(values) }
   const relations: string[] = []
   if (new Set(engines).size < engines.length) relations.push('--engines: each engine once')
   checkLoad(load, relations)
@@ -82,7 +84,7 @@ export function parseCompare(
 
 /** The benchmarks of a comparison, one an engine: what the engine does not take is its default. */
 export function rowsOf(config: CompareConfig): BenchConfig[] {
-  const { engines, dataDir, ...rest } = config
+  const { engines, dataDir, ladder: _ladder, ...rest } = config
   return engines.map((engine) => {
     const isBasic = engine === 'basic-paxos'
     const given: EngineConfigGiven = isBasic
@@ -182,6 +184,7 @@ const LOAD_KEYS = [
   'stateMachine',
   'killLeaderAfter',
   'killNode',
+  'slowDisk',
   'seed',
   'keep',
   'allowTmpfs',
@@ -292,6 +295,8 @@ function parseValue(option: Option, source: unknown): unknown {
       return source === 'best' ? source : numberOf(option, source)
     case 'kill':
       return killOf(source)
+    case 'slow':
+      return slowOf(source)
     case 'weights':
       return weightsOf(source)
     case 'nodes':
@@ -333,6 +338,19 @@ function killOf(source: unknown): KillNode | undefined {
 function splitKill(text: string): Values {
   const [, node, atS] = /^n?(\d+)@(\d+(?:\.\d+)?)$/.exec(text) ?? []
   return node === undefined ? {} : { node: Number(node), atS: Number(atS) }
+}
+
+function slowOf(source: unknown): SlowDisk | undefined {
+  const { node, factor } =
+    typeof source === 'string' ? splitSlow(source) : ((source ?? {}) as Values)
+  const isNode = typeof node === 'number' && Number.isInteger(node) && node >= 1 && node <= 9
+  const isFactor = typeof factor === 'number' && factor >= 1 && factor <= 10_000
+  return isNode && isFactor ? { node, factor } : undefined
+}
+
+function splitSlow(text: string): Values {
+  const [, node, factor] = /^n?(\d+):(\d+(?:\.\d+)?)$/.exec(text) ?? []
+  return node === undefined ? {} : { node: Number(node), factor: Number(factor) }
 }
 
 function outcomeOf<Config>(

@@ -9,15 +9,7 @@ import { publicBench } from './options.ts'
 import { violationsOf } from './report/safety.ts'
 import { spreadOf } from './stats/statistics.ts'
 import { type Sweep, sweepInflight } from './sweep.ts'
-import type {
-  BenchConfig,
-  BenchResult,
-  LoadConfig,
-  RunHooks,
-  RunTrial,
-  Summary,
-  TrialResult,
-} from './types.ts'
+import type { BenchConfig, BenchResult, RunHooks, RunTrial, Summary, TrialResult } from './types.ts'
 
 const NO_SWEEP: Sweep = { points: [], best: null, violations: [] }
 
@@ -52,7 +44,9 @@ export async function runBench(
 }
 
 /** Warnings for every trial. @throws ReplicaError E_CONFIG_INVALID for fsync on a tmpfs */
-export function checkDisk(config: LoadConfig & { readonly dataDir: string | null }): string[] {
+export function checkDisk(
+  config: Pick<BenchConfig, 'durability' | 'allowTmpfs' | 'dataDir'>,
+): string[] {
   if (config.durability !== 'fsync' || !isTmpfs(config.dataDir ?? '.')) return []
   if (config.allowTmpfs) return ['--data-dir is on a tmpfs: fsync cost nothing here']
   const flag = '--data-dir: is on a tmpfs, where fsync means nothing'

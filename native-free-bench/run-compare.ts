@@ -4,6 +4,7 @@
  * a ratio is of two trials of one round. An interrupt keeps what is complete.
  */
 import { environmentOf } from './environment.ts'
+import { type Rung, ladderOf } from './ladder.ts'
 import { publicBench, publicCompare, rowsOf } from './options.ts'
 import { violationsOf } from './report/safety.ts'
 import { checkDisk, fixInflight, summaryOf, tryTrial } from './run-bench.ts'
@@ -20,6 +21,7 @@ import type {
 } from './types.ts'
 
 interface Lane {
+  readonly label: string
   readonly config: BenchConfig
   readonly sweep: readonly SweepPoint[]
   readonly trials: TrialResult[]
@@ -34,10 +36,10 @@ export async function runCompare(
   const environment = environmentOf(config.dataDir ?? '.', new Date())
   const violations: string[] = []
   const lanes: Lane[] = []
-  for (const row of rowsOf(config)) {
+  for (const { label, config: row } of lanesOf(config)) {
     const { fixed, sweep } = await fixInflight(row, hooks, runTrial)
     violations.push(...sweep.violations)
-    if (fixed !== undefined) lanes.push({ config: fixed, sweep: sweep.points, trials: [] })
+    if (fixed !== undefined) lanes.push({ label, config: fixed, sweep: sweep.points, trials: [] })
   }
   await runRounds(lanes, config.trials, notes, violations, hooks, runTrial)
   const rows = lanes.filter(({ trials }) => trials.length > 0)
@@ -51,6 +53,11 @@ export async function runCompare(
   }
 }
 
+const lanesOf = (config: CompareConfig): Rung[] =>
+  config.ladder
+    ? ladderOf(config)
+    : rowsOf(config).map((row) => ({ label: row.engine, config: row }))
+
 /** Round by round, each in the opposite order of the last; a partial trial is not compared. */
 async function runRounds(
   lanes: readonly Lane[],
@@ -63,7 +70,7 @@ async function runRounds(
   for (let round = 0; round < rounds; round++) {
     for (const lane of round % 2 === 0 ? lanes : lanes.toReversed()) {
       if (hooks.signal.aborted) return
-      const label = `${lane.config.engine}, trial ${round + 1}`
+      const label = `${lane.label}, trial ${round + 1}`
       hooks.progress(`${label} of ${rounds}`)
       const trial = await tryTrial(lane.config, hooks, runTrial)
       if (trial === undefined) return
@@ -75,13 +82,14 @@ async function runRounds(
 }
 
 function rowOf(lane: Lane, first: Lane, seed: number): CompareRow {
-  const { config, sweep, trials } = lane
+  const { label, config, sweep, trials } = lane
   const isFirst = lane === first
   const mine = trials.map(({ throughputPerS }) => throughputPerS)
   const theirs = first.trials.map(({ throughputPerS }) => throughputPerS)
   // An interrupt can leave one side a round ahead: only whole rounds have a ratio.
   const ratios = mine.slice(0, theirs.length).map((value, i) => value / theirs[i]!)
   return {
+    label,
     engine: config.engine,
     config: publicBench(config),
     sweep,

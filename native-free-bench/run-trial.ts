@@ -49,6 +49,7 @@ export async function runTrial(config: BenchConfig, hooks: RunHooks): Promise<Tr
 async function runOn(engine: Engine, config: BenchConfig, hooks: RunHooks): Promise<TrialResult> {
   const wanted = config.engine === 'basic-paxos' ? config.proposers : 1
   await until(() => leadersOf(engine).length >= wanted, LEADER_MS_MAX, 'no leader was elected')
+  await slowDisk(engine, config.slowDisk, config.slowDisk?.factor ?? 1)
   const startMs = wallMs()
   const fromMs = startMs + config.warmup * 1_000
   const toMs = fromMs + config.duration * 1_000
@@ -74,7 +75,18 @@ async function runOn(engine: Engine, config: BenchConfig, hooks: RunHooks): Prom
   await Promise.all(loading)
   stopped.abort()
   await kills
+  await slowDisk(engine, config.slowDisk, 1)
   return judge(trial, endMs)
+}
+
+/** The fault ends with the load: what the node lacks it gets at the speed of its disk. */
+async function slowDisk(
+  { nodes }: Engine,
+  slow: BenchConfig['slowDisk'],
+  factor: number,
+): Promise<void> {
+  const node = slow === null ? undefined : nodes[slow.node - 1]
+  if (node?.alive === true) await node.slowDisk(factor)
 }
 
 const interrupted = (): ReplicaError =>
@@ -174,7 +186,7 @@ async function judge(trial: Trial, endMs: number): Promise<TrialResult> {
     )
   }
   const failures = [...engine.failures]
-  if (!(await becomes(hasConverged, CONVERGE_MS_MAX))) failures.push('the nodes did not converge')
+  if (!(await converge(hasConverged, looks))) failures.push('the nodes did not converge')
   const ends: NodeEnd[] = await Promise.all(
     engine.nodes.map(async ({ id, role, dataDir, alive }, place) => {
       const report = alive ? await engine.nodes[place]!.close() : null
@@ -192,6 +204,23 @@ async function judge(trial: Trial, endMs: number): Promise<TrialResult> {
     failures: [...new Set([...failures, ...engine.failures])],
   })
   return trialResultOf(trial, { endMs, looks, ends, safety, entries })
+}
+
+/** As long as some node still gets on, it is not late: a laggard may have gigabytes to fetch. */
+async function converge(
+  hasConverged: () => Promise<boolean>,
+  looks: ReadonlyMap<number, NodeLook>,
+): Promise<boolean> {
+  const reached = (): number => {
+    let sum = 0
+    for (const { status } of looks.values()) sum += status.durable + status.chosen + status.applied
+    return sum
+  }
+  for (let before = -1; before !== reached();) {
+    before = reached()
+    if (await becomes(hasConverged, CONVERGE_MS_MAX)) return true
+  }
+  return false
 }
 
 async function until(test: () => boolean, maxMs: number, problem: string): Promise<void> {

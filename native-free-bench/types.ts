@@ -20,6 +20,12 @@ export type Layout = (typeof LAYOUTS)[number]
 export type StateMachineName = (typeof STATE_MACHINES)[number]
 
 /** Stop node `node` (1-based) `atS` seconds after the start of a trial, warm-up included. */
+/** The disk of a node takes so many times as long. */
+export interface SlowDisk {
+  readonly node: number
+  readonly factor: number
+}
+
 export interface KillNode {
   readonly node: number
   readonly atS: number
@@ -72,6 +78,7 @@ export interface LoadConfig {
   /** Seconds after the start of a trial, warm-up included. */
   readonly killLeaderAfter: number | null
   readonly killNode: KillNode | null
+  readonly slowDisk: SlowDisk | null
   readonly seed: number
   readonly keep: boolean
   readonly allowTmpfs: boolean
@@ -107,6 +114,8 @@ export type EngineConfigGiven = { readonly [Key in keyof EngineConfig]: EngineCo
 
 export interface PublicCompareConfig extends LoadConfig, EngineConfigGiven {
   readonly engines: readonly EngineName[]
+  /** Rungs from Basic Paxos to the whole engine instead of `engines`. */
+  readonly ladder: boolean
 }
 
 export interface CompareConfig extends PublicCompareConfig {
@@ -146,6 +155,15 @@ export interface StageUse {
   readonly batches: number
   readonly entries: number
   readonly stalls: number
+  /** Of the WAL: groups that were synced, and what the write and sync of one took. */
+  readonly syncs: number
+  readonly syncMsMean: number
+}
+
+/** A thread: how often it went to sleep, and how many sleeps ended because another woke it. */
+export interface ThreadUse {
+  readonly parks: number
+  readonly wakes: number
 }
 
 export interface RingUse {
@@ -204,6 +222,7 @@ export interface TrialResult {
   readonly inflightMax: number
   readonly stages: Readonly<Record<string, StageUse>>
   readonly rings: Readonly<Record<string, RingUse>>
+  readonly threads: Readonly<Record<string, ThreadUse>>
   readonly safety: Safety
   readonly nodes: readonly NodeResult[]
   readonly failover: readonly Failover[]
@@ -254,6 +273,8 @@ export interface BenchResult {
 }
 
 export interface CompareRow {
+  /** The engine's name, or what a rung of the ladder adds. */
+  readonly label: string
   readonly engine: EngineName
   readonly config: PublicBenchConfig
   readonly sweep: readonly SweepPoint[]

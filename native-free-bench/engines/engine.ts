@@ -32,6 +32,8 @@ export interface BenchNode {
   close(): Promise<ApplyReport | null>
   /** SIGKILL of its process, or its threads stopped where they stand. */
   kill(): Promise<void>
+  /** Its disk takes so many times as long from now on. */
+  slowDisk(factor: number): Promise<void>
 }
 
 export interface Engine {

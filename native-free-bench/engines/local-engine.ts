@@ -52,6 +52,7 @@ function localNode(config: BenchConfig, node: ReplicaNode, dataDir: string): Ben
     leads: node.leads,
     startLoad: (spec) => runLoad(node, { ...spec, journal: null }),
     look: () => Promise.resolve(lookAt(node)),
+    slowDisk: (factor) => Promise.resolve(node.slowDisk(factor)),
     close: () => node.close(),
     kill() {
       this.alive = false

@@ -38,6 +38,9 @@ async function carryOut(command: Command): Promise<Answer> {
       return { kind: 'loaded', result: await runLoad(node, { ...command.spec, journal }) }
     case 'look':
       return { kind: 'looked', look: lookAt(node) }
+    case 'slow-disk':
+      node.slowDisk(command.factor)
+      return { kind: 'slowed' }
     case 'close':
       return { kind: 'closed', report: await node.close() }
   }

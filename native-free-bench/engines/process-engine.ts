@@ -152,6 +152,7 @@ function processNode(
       }
     },
     look: async () => (await child.ask({ kind: 'look' }, 'looked')).look,
+    slowDisk: async (factor) => void (await child.ask({ kind: 'slow-disk', factor }, 'slowed')),
     async close() {
       const { report } = await child.ask({ kind: 'close' }, 'closed')
       const late = setTimeout(() => child.process.kill('SIGKILL'), EXIT_MS_MAX)

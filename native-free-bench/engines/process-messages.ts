@@ -31,6 +31,7 @@ export type Command =
   | OpenCommand
   | { readonly kind: 'load'; readonly spec: Omit<LoadSpec, 'journal'> }
   | { readonly kind: 'look' }
+  | { readonly kind: 'slow-disk'; readonly factor: number }
   | { readonly kind: 'close' }
 
 export type PostedEvent =
@@ -44,6 +45,7 @@ export type Answer =
     }
   | { readonly kind: 'loaded'; readonly result: LoadResult }
   | { readonly kind: 'looked'; readonly look: NodeLook }
+  | { readonly kind: 'slowed' }
   | { readonly kind: 'closed'; readonly report: ApplyReport | null }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
   | { readonly kind: 'event'; readonly event: PostedEvent }

@@ -9,6 +9,7 @@ import type {
   Safety,
   Sample,
   StageUse,
+  ThreadUse,
   TrialResult,
 } from '../types.ts'
 import type { NodeLook } from './engine.ts'
@@ -55,6 +56,7 @@ export function trialResultOf(trial: Trial, end: TrialEnd): TrialResult {
     inflightMax: Math.max(0, ...loads.map(({ result }) => result.inflightMax)),
     stages: stagesOf(trial, durationS),
     rings: ringsOf(trial),
+    threads: threadsOf(trial),
     safety: end.safety,
     nodes,
     failover: trial.failovers,
@@ -78,6 +80,7 @@ function stageDifference(trial: Trial, node: number, name: keyof NodeStatistics[
     batches: minus('batches'),
     entries: minus('entries'),
     syncs: minus('syncs'),
+    syncMs: minus('syncMs'),
   }
 }
 
@@ -87,9 +90,11 @@ function stagesOf(trial: Trial, durationS: number): Record<string, StageUse> {
     for (const name of Object.keys(statistics.stages) as (keyof NodeStatistics['stages'])[]) {
       const use = stageDifference(trial, id, name)
       if (use === null) continue
-      const { busyMs, batches, entries } = use
+      const { busyMs, batches, entries, syncs, syncMs } = use
       const stalls = name === 'ingest' ? (statistics.rings['ingest-log']?.stalls ?? 0) : 0
-      stages[`n${id}.${name}`] = { busyRatio: busyMs / 1_000 / durationS, batches, entries, stalls }
+      const busyRatio = busyMs / 1_000 / durationS
+      const syncMsMean = syncs === 0 ? 0 : syncMs / syncs
+      stages[`n${id}.${name}`] = { busyRatio, batches, entries, stalls, syncs, syncMsMean }
     }
   }
   return stages
@@ -106,6 +111,20 @@ function ringsOf(trial: Trial): Record<string, RingUse> {
     }
   }
   return rings
+}
+
+/** The caller's thread has one bell, whichever node of the process asks for it. */
+function threadsOf({ before, after }: Trial): Record<string, ThreadUse> {
+  const threads: Record<string, ThreadUse> = {}
+  for (const [id, { statistics }] of after) {
+    const since = before.get(id)?.statistics.threads
+    for (const [name, { parks, wakes }] of Object.entries(statistics.threads)) {
+      const was = since?.[name]
+      if (was === undefined) continue
+      threads[`n${id}.${name}`] = { parks: parks - was.parks, wakes: wakes - was.wakes }
+    }
+  }
+  return threads
 }
 
 function cpuOf({ before, after, engine }: Trial, durationS: number): CpuUse {

@@ -37,16 +37,16 @@ export function compareChart({ rows, config }: CompareResult): string {
   return barChart(`Throughput and latency: ${load}`, [
     {
       title: 'Throughput, entries a second (median of trials)',
-      bars: rows.map(({ engine, throughputPerS: { median } }) => ({
-        label: engine,
+      bars: rows.map(({ label, throughputPerS: { median } }) => ({
+        label,
         value: median,
         text: perSecond(median),
       })),
     },
     {
       title: '99th percentile of latency (median of trials)',
-      bars: rows.map(({ engine, latencyUs: { p99 } }) => ({
-        label: engine,
+      bars: rows.map(({ label, latencyUs: { p99 } }) => ({
+        label,
         value: p99.median,
         text: latency(p99.median),
       })),

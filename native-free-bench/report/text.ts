@@ -66,7 +66,7 @@ export function compareText({ config, rows, violations, partial }: CompareResult
     `${config.api}, ${config.trials} trials of ${config.duration} s each, interleaved\n\n`
   const head = 'engine,load,throughput,min,max,p50,p99,ratio,95 % interval,p'.split(',')
   const body = rows.map((row) => [
-    row.engine,
+    row.label,
     loadText(row.config),
     perSecond(row.throughputPerS.median),
     perSecond(row.throughputPerS.min),
@@ -80,7 +80,7 @@ export function compareText({ config, rows, violations, partial }: CompareResult
   const trials = rows.flatMap((row) => row.trials)
   const notes = [
     ...rows.flatMap((row) =>
-      row.trials.length === 0 ? [] : [`${row.engine}: busiest ${bottleneckOf(row.trials[0]!)}`],
+      row.trials.length === 0 ? [] : [`${row.label}: busiest ${bottleneckOf(row.trials[0]!)}`],
     ),
     ...trials.flatMap(({ warnings }) => warnings),
   ]
@@ -89,7 +89,7 @@ export function compareText({ config, rows, violations, partial }: CompareResult
     title +
     table([head, ...body]) +
     safetyText(trials) +
-    rows.map((row) => sweepText(row.engine, row.sweep)).join('') +
+    rows.map((row) => sweepText(row.label, row.sweep)).join('') +
     notesText(notes, partial)
   )
 }

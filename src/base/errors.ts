@@ -34,6 +34,8 @@ export interface ErrorDetails {
   /** No index could be had: `no-leader`, `late`, `too-stale`, `overloaded`. */
   E_READ_REFUSED: { readonly reason: string }
   E_READ_TIMEOUT: { readonly timeoutMs: number }
+  /** `from` was asked for; `first` is the lowest index that the node still has. */
+  E_COMPACTED: { readonly from: number; readonly first: number }
   E_TOKEN: { readonly problem: string }
   E_QUERY_FAILED: { readonly reason: string }
   E_CLOSED: { readonly what: string }

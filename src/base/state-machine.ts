@@ -20,6 +20,15 @@ export interface ApplyBatch {
   readonly offset: number
   readonly size: number
   /**
+   * Where the entries lie, for a loop of one's own that keeps its place in registers: from byte
+   * `body` of `bytes` to byte `end`, each `lead` bytes of the log's own, a 32-bit length and the
+   * payload padded to 4. `words` are the same bytes as 32-bit words.
+   */
+  readonly words: Int32Array
+  readonly body: number
+  readonly end: number
+  readonly lead: number
+  /**
    * Answers the proposer of entry i; the bytes are copied. Without it the result is null.
    * @throws RangeError beyond 2 MiB
    */

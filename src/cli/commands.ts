@@ -3,16 +3,15 @@
  * ended. Nothing is written before the options are known to be sound. SIGINT and SIGTERM end the
  * run early and keep what is complete; a second one ends the process.
  */
-import { accessSync, constants, existsSync, statSync, writeFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { CommandName } from '../../native-free-bench/option-table.ts'
 import { parseBench, parseCompare, type Raw } from '../../native-free-bench/options.ts'
 import { benchText, compareText, violationText } from '../../native-free-bench/report/text.ts'
 import { jsonOf, suiteText, writeResults } from '../../native-free-bench/results.ts'
-import type { BenchResult, CompareResult, RunHooks } from '../../native-free-bench/types.ts'
-import { type Exit, EXIT, UsageError } from './exit.ts'
-
-type Flags = Readonly<Record<string, unknown>>
+import type { BenchResult, CompareResult } from '../../native-free-bench/types.ts'
+import { type Exit, EXIT } from './exit.ts'
+import { type Flags, outputProblems, refuse, withHooks } from './hooks.ts'
 
 /** @throws UsageError with every problem of the command line at once */
 export async function runCommand(
@@ -63,45 +62,6 @@ async function suite(raw: Raw, problems: readonly string[]): Promise<Exit> {
   const { compare: result, suites } = published
   const text = suites.suites.map((one) => `${suiteText(one)}\n`).join('')
   return report(raw.flags, result, `${compareText(result)}\n${text}written: ${join(out, folder)}\n`)
-}
-
-function refuse(...lists: readonly (readonly string[])[]): void {
-  const problems = [...new Set(lists.flat())]
-  if (problems.length > 0) throw new UsageError(problems)
-}
-
-/** Found before minutes are spent: where JSON goes must be writable when the run is over. */
-function outputProblems({ json }: Flags): string[] {
-  if (typeof json !== 'string' || json === '-' || json === '') return []
-  const folder = dirname(resolve(json))
-  try {
-    const isFolder = existsSync(json) && statSync(json).isDirectory()
-    if (isFolder) return [`--json: ${json} is a folder`]
-    accessSync(existsSync(json) ? json : folder, constants.W_OK)
-    return []
-  } catch {
-    return [`--json: cannot write ${json}`]
-  }
-}
-
-async function withHooks<T>(flags: Flags, run: (hooks: RunHooks) => Promise<T>): Promise<T> {
-  const interrupt = new AbortController()
-  const onSignal = (): void => {
-    if (interrupt.signal.aborted) process.exit(EXIT.interrupted)
-    interrupt.abort()
-  }
-  const signals = ['SIGINT', 'SIGTERM'] as const
-  for (const signal of signals) process.on(signal, onSignal)
-  try {
-    return await run({ progress: progressOf(flags), signal: interrupt.signal })
-  } finally {
-    for (const signal of signals) process.off(signal, onSignal)
-  }
-}
-
-function progressOf(flags: Flags): (text: string) => void {
-  const isWanted = flags['progress'] === true || process.stderr.isTTY
-  return isWanted ? (text) => void process.stderr.write(`${text}\n`) : () => undefined
 }
 
 /** Violations first, then the result; JSON on stdout leaves nothing else there. */

@@ -52,6 +52,7 @@ function programOf(onExit: (exit: Exit) => void): Command {
   for (const name of COMMANDS) addCommand(program, name, onExit)
   addCheck(program, onExit)
   addSim(program, onExit)
+  addVerify(program, onExit)
   for (const name of MISSING_COMMANDS) addMissing(program, name)
   return program
 }
@@ -115,6 +116,27 @@ function addSim(program: Command, onExit: (exit: Exit) => void): void {
   command.action(async () => {
     const { runSim } = await import('./sim.ts')
     onExit(await runSim(command.opts(), unknownOf(command.args)))
+  })
+}
+
+function addVerify(program: Command, onExit: (exit: Exit) => void): void {
+  const command = program
+    .command('verify')
+    .description('measure every promised figure, side by side, and say which are kept')
+    .helpOption('--help', 'print this help')
+    .allowUnknownOption() // refused below, together with every other problem
+    .allowExcessArguments()
+    .addOption(new Flag('--rows [names]', 'these rows alone, like memory-16,tcp-alone'))
+    .addOption(new Flag('--rounds [count]', 'trials of each side').default('5', '5'))
+    .addOption(new Flag('--duration [s]', 'measured in each trial').default('2', '2'))
+    .addOption(
+      new Flag('--data-dir [dir]', 'a fresh folder under the working directory by default'),
+    )
+    .addOption(new Flag('--json [file]', 'write the result as JSON; - is stdout'))
+    .addOption(new Flag('--progress', 'on stderr, terminal or not'))
+  command.action(async () => {
+    const { runVerifyCommand } = await import('./verify.ts')
+    onExit(await runVerifyCommand(command.opts(), unknownOf(command.args)))
   })
 }
 

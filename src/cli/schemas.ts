@@ -44,6 +44,7 @@ const load = {
   stateMachine: z.enum(STATE_MACHINES),
   killLeaderAfter: amount.nullable(),
   killNode: z.strictObject({ node: positive, atS: amount }).readonly().nullable(),
+  slowDisk: z.strictObject({ node: positive, factor: amount }).readonly().nullable(),
   seed: count,
   keep: z.boolean(),
   allowTmpfs: z.boolean(),
@@ -70,7 +71,12 @@ const engineKnobsGiven = {
 const engine = z.enum(ENGINES)
 const benchConfig = z.strictObject({ engine, ...load, ...engineKnobs }).readonly()
 const compareConfig = z
-  .strictObject({ engines: z.array(engine).readonly(), ...load, ...engineKnobsGiven })
+  .strictObject({
+    engines: z.array(engine).readonly(),
+    ladder: z.boolean(),
+    ...load,
+    ...engineKnobsGiven,
+  })
   .readonly()
 
 const environment = z
@@ -102,8 +108,12 @@ const latencyUs = z
 const cpu = z.strictObject({ userS: amount, systemS: amount, coresUsed: amount }).readonly()
 
 const stage = z
-  .strictObject({ busyRatio: amount, batches: count, entries: count, stalls: count })
+  .strictObject({
+    ...{ busyRatio: amount, batches: count, entries: count, stalls: count },
+    ...{ syncs: count, syncMsMean: amount },
+  })
   .readonly()
+const thread = z.strictObject({ parks: count, wakes: count }).readonly()
 const ring = z.strictObject({ occupancyMean: amount, occupancyMax: amount }).readonly()
 
 const safety = z
@@ -153,6 +163,7 @@ const trial = z
     inflightMax: count,
     stages: z.record(z.string(), stage).readonly(),
     rings: z.record(z.string(), ring).readonly(),
+    threads: z.record(z.string(), thread).readonly(),
     safety,
     nodes: z.array(node).readonly(),
     failover: z.array(failover).readonly(),
@@ -190,6 +201,7 @@ export const benchResultSchema = z
 
 const compareRow = z
   .strictObject({
+    label: z.string(),
     engine,
     config: benchConfig,
     sweep,

@@ -7,13 +7,23 @@ import type {
   Confirm,
   Confirmed,
   LeaseHeld,
+  LeaseIndex,
+  LeaseIndexReply,
   LeaseReleased,
   ReadIndex,
   ReadIndexReply,
 } from '../core/xpaxos/messages.ts'
 import { BALLOT, NUMBER, type Rows } from './message-codec.ts'
 
-type ReadMessage = Confirm | Confirmed | LeaseHeld | LeaseReleased | ReadIndex | ReadIndexReply
+type ReadMessage =
+  | Confirm
+  | Confirmed
+  | LeaseHeld
+  | LeaseReleased
+  | ReadIndex
+  | ReadIndexReply
+  | LeaseIndex
+  | LeaseIndexReply
 
 export const READ_ROWS: Rows<ReadMessage> = {
   confirm: {
@@ -104,5 +114,32 @@ export const READ_ROWS: Rows<ReadMessage> = {
       words[at] = message.ballot
     },
     decode: (words, at) => ({ kind: 'lease-released', ballot: words[at]! as Ballot }),
+  },
+  'lease-index': {
+    code: 30,
+    fields: [['request', NUMBER]],
+    encode: (message, words, at) => {
+      words[at] = message.request
+    },
+    decode: (words, at) => ({ kind: 'lease-index', request: words[at]! }),
+  },
+  'lease-index-reply': {
+    code: 31,
+    fields: [
+      ['request', NUMBER],
+      ['index', NUMBER],
+      ['valid', NUMBER],
+    ],
+    encode: (message, words, at) => {
+      words[at] = message.request
+      words[at + 1] = message.index
+      words[at + 2] = message.valid
+    },
+    decode: (words, at) => ({
+      kind: 'lease-index-reply',
+      request: words[at]!,
+      index: words[at + 1]! as LogIndex,
+      valid: words[at + 2]!,
+    }),
   },
 }

@@ -81,6 +81,16 @@ export type Effect<Message> =
       readonly message: Message
       readonly frames: readonly FrameRef[]
     }
+  /**
+   * Send `message` if the lease is valid by the clock now, when what it says has been read; else
+   * `otherwise`. The core's own time is that of a tick, and proves nothing.
+   */
+  | {
+      readonly kind: 'send-by-lease'
+      readonly to: NodeId
+      readonly message: Message
+      readonly otherwise: Message
+    }
   /** Read frames from the own WAL: from `from` on, at most to `through`, about `sizeBytesMax`. */
   | {
       readonly kind: 'read'

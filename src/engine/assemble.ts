@@ -26,6 +26,7 @@ import { outPort } from '../stages/port.ts'
 import { createReadDesk } from '../stages/read-desk.ts'
 import { createReceiveStage } from '../stages/receive-stage.ts'
 import type { Stage } from '../stages/stage.ts'
+import { createWatchDesk } from '../stages/watch-desk.ts'
 import { createWalStage } from '../stages/wal-stage.ts'
 import type { Wal } from '../wal/wal.ts'
 import { basicPaxosOf, xpaxosOf } from './core-of.ts'
@@ -36,6 +37,7 @@ import { READ_TIMEOUT_MAX_MS } from './read-client.ts'
 import { openStateMachine } from './state-machine-of.ts'
 import {
   APPLIED_COUNTERS,
+  DRILL_COUNTERS,
   type NodeMemory,
   STAGE_COUNTERS,
   type StageName,
@@ -122,7 +124,7 @@ async function assembleInto(options: AssembleOptions, opened: Opened): Promise<A
   let recovery = options.recovery
   let check: { readonly check: ApplyCheck; readonly machine: StateMachine } | null = null
   if (has('wal')) {
-    const log = openNodeWal(spec)
+    const log = openNodeWal(spec, openCounters(DRILL_COUNTERS, memory.drills))
     recovery = log.recovery
     stages.push(timed(parts, 'wal', walStage(parts, log.wal)))
   }
@@ -202,10 +204,12 @@ function walStage(parts: Parts, wal: Wal): Stage {
     orders: openCellRing(memory.walOrders),
     toDecide: outPort(openCellRing(memory.walEvents), bellOf('decide')),
     nowMs,
-    onGroup: (batches, sizeBytes) => {
+    onGroup: (batches, sizeBytes, tookMs) => {
       add(block, 'batches', batches)
       add(block, 'sizeBytes', sizeBytes)
-      if (spec.durability === 'fsync') add(block, 'syncs', 1)
+      if (spec.durability !== 'fsync') return
+      add(block, 'syncs', 1)
+      add(block, 'syncMs', tookMs)
     },
   })
 }
@@ -222,6 +226,7 @@ function receiveStage(parts: Parts, inboxes: ReadonlyMap<number, Inbox>): Stage 
       log: logRings[place + 1]!,
       ring: place + 1,
       delay: delay.isNone ? null : delay,
+      checksBodies: spec.transport.kind === 'tcp',
       onInvalid: () => onEvent('frame-invalid', peer),
       onPayload: (sizeBytes: number) => {
         add(block, 'batches', 1)
@@ -341,13 +346,14 @@ function applyStage(parts: Parts, stateMachine: StateMachine, check: ApplyCheck)
     port: outPort(openCellRing(memory.replies), bellOf('ingest')),
     bytes: openLogRing(memory.replyBytes),
   }
+  const toDecide = outPort(openCellRing(memory.applyEvents), bellOf('decide'))
   return createApplyStage({
     stateMachine,
     check,
     isOwnClient: (id) => isOwnClient(id, clientIdBase),
     logRings,
     orders: openCellRing(memory.applyOrders),
-    toDecide: outPort(openCellRing(memory.applyEvents), bellOf('decide')),
+    toDecide,
     toClient,
     desk: createReadDesk({
       stateMachine,
@@ -358,6 +364,12 @@ function applyStage(parts: Parts, stateMachine: StateMachine, check: ApplyCheck)
       nowMs: processMs,
       wallMs,
       forgetMs: READ_TIMEOUT_MAX_MS,
+    }),
+    watch: createWatchDesk({
+      asked: openCellRing(memory.watches),
+      toDecide,
+      toCaller: { port: toClient.port, bytes: openLogRing(memory.watchBytes) },
+      logRings,
     }),
     onApplied: (through, frames, entries) => {
       set(applied, 'applied', through)

@@ -7,15 +7,6 @@
  * `unknown`; nothing is retried here.
  */
 import { ReplicaError } from '../base/errors.ts'
-import {
-  type Fifo,
-  createFifo,
-  dropFirst,
-  peekAt,
-  pushTo,
-  replaceAt,
-  sizeOfFifo,
-} from '../base/fifo.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
 import { type LogRing, release } from '../ring/log-ring.ts'
 import { REPLY_HEADER_SIZE_BYTES, replySizeOf } from '../stages/apply-stage.ts'
@@ -29,20 +20,17 @@ import {
 } from '../stages/ingest-stage.ts'
 import { drain } from '../stages/port.ts'
 import type { Durability } from '../wal/identity.ts'
-import type { ReadSide } from './read-client.ts'
-import { type SessionToken, tokenOf } from './token.ts'
+import {
+  type Deferred,
+  type Proposed,
+  NOBODY,
+  abortable,
+  aborted,
+  createProposals,
+} from './proposals.ts'
+import type { Readers } from './reader.ts'
 
 const REPLIES_MAX = 1_024
-
-export interface Proposed {
-  /** Log index of the entry. */
-  readonly index: number
-  /** What the state machine replied, null when it did not. */
-  readonly result: Uint8Array | null
-  readonly durability: Durability
-  /** For reads of the same session: they see this entry, on any node. */
-  readonly token: SessionToken
-}
 
 export interface Writer {
   /** Takes one entry; false: no room now, wait for `drained()`. @throws the writer's failure */
@@ -87,12 +75,6 @@ export interface Lane {
   client: IngestClient | null
 }
 
-export interface Deferred {
-  readonly resolve: (value: Proposed) => void
-  readonly reject: (error: ReplicaError) => void
-  result: Uint8Array | null
-}
-
 /** Proposals without a result: bounds memory where the state machine is slower than the log. */
 const PROPOSALS_MAX = 2 ** 20
 
@@ -104,14 +86,16 @@ export function createClientSide(
     readonly durability: Durability
     readonly clusterId: string
     /** Null where nobody reads. */
-    readonly readSide: ReadSide | null
+    readonly readers: Readers | null
     readonly clientIdBase: number
     readonly payloadSizeBytesMax: number
     /** Frames complete when applied, not when chosen (Basic Paxos). */
     readonly completesOnApply: boolean
+    /** Calls back when this turn of the caller is over: what it wrote shares a frame. */
+    readonly later: (call: () => void) => void
   },
 ): ClientSide {
-  const { replies, replyBytes, payloadSizeBytesMax, readSide } = wiring
+  const { replies, replyBytes, payloadSizeBytesMax, readers } = wiring
   let nextClientId = wiring.clientIdBase
   let failure: ReplicaError | null = null
   let sealing = false
@@ -120,7 +104,7 @@ export function createClientSide(
   const sealSoon = (): void => {
     if (sealing) return
     sealing = true
-    queueMicrotask(() => {
+    wiring.later(() => {
       sealing = false
       ingest.doWork()
     })
@@ -133,7 +117,7 @@ export function createClientSide(
   const proposals = createProposals()
   /** Replies arrive for this node's own frames, writers' included; those have no one waiting. */
   const onReplies = (words: Float64Array, base: number): number => {
-    if (readSide?.onAnswers(words, base) === true) return 1
+    if (readers?.onCell(words, base) === true) return 1
     const clientId = words[base + 1]!
     const sizeBytes = words[base + cell.AT_SIZE]!
     const first = words[base + 8]!
@@ -185,10 +169,20 @@ export function createClientSide(
   }
   const laneOf = (shape: FrameShape): Lane => ({ shape, client: null })
   const plain = laneOf(PLAIN_FRAMES)
-  const propose: ClientSide['propose'] = (payload, { signal } = {}) =>
-    new Promise<Proposed>((resolve, reject) => {
-      submit(plain, { resolve, reject, result: null }, payload, signal)
-    })
+  let made: Deferred = NOBODY
+  /** One for all proposals: a closure of its own each would cost as much as the promise. */
+  const keep = (resolve: Deferred['resolve'], reject: Deferred['reject']): void => {
+    made = { resolve, reject, result: null }
+  }
+  const propose: ClientSide['propose'] = (payload, { signal } = {}) => {
+    const promise = new Promise<Proposed>(keep)
+    try {
+      submit(plain, made, payload, signal)
+    } catch (error) {
+      made.reject(error as ReplicaError)
+    }
+    return promise
+  }
   const writer = (): Writer => {
     if (failure !== null) throw failure
     if (!ingest.leads) throw notLeader(ingest.leader)
@@ -199,107 +193,14 @@ export function createClientSide(
     writer,
     lane: laneOf,
     submit,
-    doWork: () => drain(replies, REPLIES_MAX, onReplies) + (readSide?.doWork() ?? 0),
+    doWork: () => drain(replies, REPLIES_MAX, onReplies) + (readers?.doWork() ?? 0),
     fail(error) {
-      readSide?.fail(error)
+      readers?.fail(error)
       failure = error
       ingest.failAll(error)
     },
   }
 }
-
-interface Proposals {
-  /** Sequence of the head of `queue`. */
-  next: number
-  /** In order of sequence; null: ended already, while one before it has not. */
-  readonly queue: Fifo<Deferred | null>
-}
-
-/** Promises of single proposals, by client and sequence. */
-function createProposals() {
-  const waiting = new Map<number, Proposals>()
-  const counts = { open: 0 }
-  const settle = (entry: Proposals, place: number): Deferred | null => {
-    const deferred = peekAt(entry.queue, place) ?? null
-    if (deferred === null) return null
-    replaceAt(entry.queue, place, null)
-    counts.open -= 1
-    return deferred
-  }
-  const forgetEnded = (entry: Proposals): void => {
-    while (peekAt(entry.queue) === null) {
-      dropFirst(entry.queue, 1)
-      entry.next += 1
-    }
-  }
-  return {
-    counts,
-    add: (client: IngestClient, deferred: Deferred): void => {
-      let entry = waiting.get(client.id)
-      if (entry === undefined) waiting.set(client.id, (entry = { next: 1, queue: createFifo() }))
-      pushTo(entry.queue, deferred)
-      counts.open += 1
-    },
-    reply: (id: number, sequence: number, result: Uint8Array): void => {
-      const entry = waiting.get(id)
-      const deferred = entry && peekAt(entry.queue, sequence - entry.next)
-      if (deferred) deferred.result = result
-    },
-    /** Entries `from` to `through` are applied, the last one at log index `index`. */
-    complete: (
-      id: number,
-      range: { readonly from: number; readonly through: number; readonly index: number },
-      { durability, clusterId }: { readonly durability: Durability; readonly clusterId: string },
-    ): void => {
-      const entry = waiting.get(id)
-      if (entry === undefined) return
-      const { from, through, index } = range
-      for (let sequence = from; sequence <= through; sequence++) {
-        const deferred = settle(entry, sequence - entry.next)
-        const result = deferred?.result ?? null
-        if (deferred === null) continue
-        const at = index - through + sequence
-        deferred.resolve({ index: at, result, durability, token: tokenOf(clusterId, at) })
-      }
-      forgetEnded(entry)
-    },
-    fail: (client: IngestClient, error: ReplicaError): void => {
-      const entry = waiting.get(client.id)
-      if (entry === undefined) return
-      waiting.delete(client.id)
-      const notProposed = withOutcome(error, 'not-proposed')
-      const unknown = withOutcome(error, 'unknown')
-      for (let place = 0; place < sizeOfFifo(entry.queue); place++) {
-        const isPublished = entry.next + place <= client.publishedThrough
-        settle(entry, place)?.reject(isPublished ? unknown : notProposed)
-      }
-    },
-  }
-}
-
-const withOutcome = (error: ReplicaError, outcome: ReplicaError['outcome']): ReplicaError =>
-  new ReplicaError(error.code, error.message.replace(`${error.code}: `, ''), error.detail, outcome)
-
-/** The signal ends the waiting, not the proposal; nothing listens to it afterwards. */
-function abortable(deferred: Deferred, signal: AbortSignal): Deferred {
-  const onAbort = (): void => deferred.reject(aborted('unknown'))
-  const forget = (): void => signal.removeEventListener('abort', onAbort)
-  signal.addEventListener('abort', onAbort, { once: true })
-  return {
-    resolve: (value) => {
-      forget()
-      deferred.resolve(value)
-    },
-    reject: (error) => {
-      forget()
-      deferred.reject(error)
-    },
-    result: null,
-  }
-}
-
-const aborted = (outcome: ReplicaError['outcome']): ReplicaError =>
-  new ReplicaError('E_ABORTED', 'the signal was aborted', { reason: 'signal' }, outcome)
 
 const transferring = (): ReplicaError =>
   new ReplicaError('E_TRANSFERRING', 'leadership is being handed over', { reason: 'transfer' })

@@ -7,13 +7,19 @@ import {
   type BasicPaxosRecovered,
   foldBasicPaxos,
 } from '../core/basic-paxos/recovered.ts'
+import type { Storage } from '../base/storage.ts'
 import type { ConfigAt } from '../core/membership.ts'
+import type { Counters } from '../ring/counters.ts'
+import { sleepMs } from '../ring/wait.ts'
 import { membershipOfBytes } from '../stages/config-frame.ts'
 import { leaveDir } from '../wal/identity.ts'
 import { type Recovered as WalRecovered, openWal } from '../wal/open.ts'
+import { slowDown } from '../wal/slow-storage.ts'
 import { openStorage } from '../wal/storage-fs.ts'
 import { type Wal, closeWal } from '../wal/wal.ts'
 import type { NodeSpec } from './node-spec.ts'
+import { processMs } from './process-clock.ts'
+import type { DRILL_COUNTERS } from './topology.ts'
 
 /** What decide starts from; crosses threads. */
 export interface Recovery {
@@ -24,11 +30,14 @@ export interface Recovery {
 }
 
 /** @throws ReplicaError E_DATA_DIR, E_WAL_CORRUPT, E_DISK, E_FRAME_INVALID */
-export function openNodeWal(spec: NodeSpec): { readonly wal: Wal; readonly recovery: Recovery } {
+export function openNodeWal(
+  spec: NodeSpec,
+  drills: Drills,
+): { readonly wal: Wal; readonly recovery: Recovery } {
   const { clusterId, id, engine, durability, dataDir, tuning } = spec
   const records: BasicPaxosRecord[] = []
   const basic = engine === 'basic-paxos'
-  const { wal, recovered } = openWal(openStorage(), {
+  const { wal, recovered } = openWal(storageFor(drills), {
     dir: dataDir,
     identity: { clusterId, nodeId: id, incarnation: 1, engine, durability },
     segmentSizeBytes: tuning.walSegmentSizeBytes,
@@ -39,6 +48,13 @@ export function openNodeWal(spec: NodeSpec): { readonly wal: Wal; readonly recov
   })
   const folded = basic ? foldBasicPaxos(records) : null
   return { wal, recovery: { wal: recovered, basic: folded, configs: configsOf(wal, recovered) } }
+}
+
+type Drills = Counters<(typeof DRILL_COUNTERS)[number]>
+
+function storageFor({ words, at }: Drills): Storage {
+  const factorOf = (): number => words[at.slowDisk]!
+  return slowDown(openStorage(), { factorOf, nowMs: processMs, sleepMs })
 }
 
 function configsOf(wal: Wal, { configs }: WalRecovered): ConfigAt[] {

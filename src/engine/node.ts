@@ -4,9 +4,9 @@
  */
 import { ReplicaError } from '../base/errors.ts'
 import type { StateMachine } from '../base/state-machine.ts'
-import { bellStatisticsOf, openBell } from '../ring/bell.ts'
+import { type BellStatistics, bellStatisticsOf, openBell } from '../ring/bell.ts'
 import { openCellRing, statisticsOf as cellStatisticsOf } from '../ring/cell-ring.ts'
-import { countersOf, openCounters } from '../ring/counters.ts'
+import { countersOf, openCounters, set } from '../ring/counters.ts'
 import { isLeaseValid, leaseLifeOf, openLease } from '../ring/lease.ts'
 import { openLogRing, statisticsOf as logStatisticsOf } from '../ring/log-ring.ts'
 import type { RingStatistics } from '../ring/log-ring.ts'
@@ -14,7 +14,8 @@ import { type Ingest, createIngest } from '../stages/ingest-stage.ts'
 import { outPort } from '../stages/port.ts'
 import type { ApplyReport, PeerInbox } from './assemble.ts'
 import { type CallerLoop, startCallerLoop } from './caller-loop.ts'
-import { type Proposed, type Writer, createClientSide } from './client.ts'
+import { type Writer, createClientSide } from './client.ts'
+import type { Proposed } from './proposals.ts'
 import { type NodeOptions, specOf } from './config.ts'
 import { startHost } from './host.ts'
 import { type NodeSpec, type PeerAddress, clientIdBaseOf, peerIdsOf } from './node-spec.ts'
@@ -26,10 +27,10 @@ import {
 } from './operator.ts'
 import { type Session, createSessionSide } from './session-client.ts'
 import { processMs, wallMs } from './process-clock.ts'
-import { type ReadAnswer, type ReadOptions, type ReadSide, createReadSide } from './read-client.ts'
-import type { SessionToken } from './token.ts'
+import { type Reader, type Readers, createReaders } from './reader.ts'
 import {
   APPLIED_COUNTERS,
+  DRILL_COUNTERS,
   type NodeMemory,
   STAGE_COUNTERS,
   STAGE_NAMES,
@@ -66,16 +67,18 @@ export interface StageStatistics {
   readonly entries: number
   readonly sizeBytes: number
   readonly syncs: number
+  /** Of all syncs together, their writes included. */
+  readonly syncMs: number
 }
 
 export interface NodeStatistics {
   readonly stages: Readonly<Record<StageName, StageStatistics>>
   readonly rings: Readonly<Record<string, RingStatistics>>
-  /** By thread. */
-  readonly parks: Readonly<Record<string, number>>
+  /** By thread: how often it went to sleep, and how many sleeps somebody ended. */
+  readonly threads: Readonly<Record<string, BellStatistics>>
 }
 
-export interface ReplicaNode {
+export interface ReplicaNode extends Reader {
   readonly id: number
   /** Where peers reach this node; null over memory links. */
   readonly address: { readonly host: string; readonly port: number } | null
@@ -92,13 +95,8 @@ export interface ReplicaNode {
    * @throws ReplicaError E_NOT_LEADER, E_CONFIG_INVALID
    */
   resumeSession(id: number, nextSequence: number): Session
-  /**
-   * Asks the state machine of this node. @throws E_READ_REFUSED, E_READ_TIMEOUT, E_TOKEN,
-   * E_QUERY_FAILED, E_NOT_AVAILABLE, E_ABORTED, E_CLOSED
-   */
-  read(query: Uint8Array, options?: ReadOptions): Promise<ReadAnswer>
-  /** Resolves when this node has applied all that was acknowledged anywhere before the call. */
-  sync(options?: Pick<ReadOptions, 'signal' | 'timeoutMs'>): Promise<{ token: SessionToken }>
+  /** Another reader: its reads wait for its own watches only, as the node's wait for the node's. */
+  reader(): Reader
   /**
    * One step of the membership, asked of the leader. Resolves when it is chosen, and proven so: a
    * removed node may be stopped then.
@@ -124,6 +122,8 @@ export interface ReplicaNode {
   close(): Promise<ApplyReport | null>
   /** Ends the node where it stands, as a crash would. For tests and drills. */
   kill(): Promise<void>
+  /** From now on its disk takes so many times as long; 1: as long as it does. For drills. */
+  slowDisk(factor: number): void
   /** The client stage itself: for generators that fill entries in place. */
   readonly ingest: Ingest
 }
@@ -181,16 +181,17 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
   const { spec, memory, threads, callerLoop, onEvent } = parts
   const { id, tuning } = spec
   const { ingest, operator } = openIngest(parts)
-  const readSide = openReadSide(parts)
+  const readers = openReaders(parts, operator)
   const client = createClientSide(ingest, {
     clusterId: spec.clusterId,
-    readSide,
+    readers,
     replies: openCellRing(memory.replies),
     replyBytes: openLogRing(memory.replyBytes),
     durability: spec.durability,
     clientIdBase: clientIdBaseOf(spec),
     payloadSizeBytesMax: tuning.batchBytesMax - 1_024,
     completesOnApply: spec.engine === 'basic-paxos',
+    later: queueMicrotask,
   })
   const sessions = createSessionSide(ingest, client, spec.engine)
   const onFailure = (error: ReplicaError): void => {
@@ -242,8 +243,8 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     writer: () => client.writer(),
     openSession: () => sessions.open(),
     resumeSession: (session, nextSequence) => sessions.resume(session, nextSequence),
-    read: (query, options) => readSide.read(query, options),
-    sync: (options) => readSide.sync(options),
+    ...readers.open(),
+    reader: () => readers.open(),
     changeMembership: (change) => operator.change(change),
     transfer: (targetId) => operator.transfer(targetId),
     addPeer(peer) {
@@ -254,24 +255,36 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     statistics: () => statisticsOf(memory),
     close: () => (ended ??= end(() => host.close())),
     kill: async () => void (await (ended ??= end(() => host.kill().then(() => null)))),
+    slowDisk: slowDiskOf(memory),
     ingest,
   }
 }
 
-function openReadSide({ spec, memory, threads }: OpenParts): ReadSide {
+function openReaders({ spec, memory, threads }: OpenParts, operator: Operator): Readers {
   const bellOf = (stage: 'decide' | 'apply') =>
     threads[stage] === 'caller' ? null : openBell(memory.bells[threads[stage]]!)
-  const isLogger = spec.members.find(({ id }) => id === spec.id)?.role === 'logger'
-  return createReadSide({
+  const { clusterId, engine, members, tuning } = spec
+  const first = members.find(({ id }) => id === spec.id)?.role
+  const missing = (): string | null => {
+    if (engine !== 'xpaxos') return 'reads'
+    return (operator.roleOf(spec.id) ?? first) === 'logger' ? 'reads at a logger' : null
+  }
+  const applied = openCounters(APPLIED_COUNTERS, memory.applied)
+  const common = { clusterId, missing, nowMs: () => performance.now() }
+  const reads = {
     queries: outPort(openCellRing(memory.queries), bellOf('apply')),
     queryBytes: openLogRing(memory.queryBytes),
     asked: outPort(openCellRing(memory.reads), bellOf('decide')),
     answerBytes: openLogRing(memory.replyBytes),
-    clusterId: spec.clusterId,
-    missing: isLogger ? 'reads at a logger' : spec.engine === 'xpaxos' ? null : 'reads',
-    hasLeases: spec.tuning.leaseMs > 0,
-    nowMs: () => performance.now(),
-  })
+    hasLeases: tuning.leaseMs > 0,
+    later: queueMicrotask,
+  }
+  const watches = {
+    asked: outPort(openCellRing(memory.watches), bellOf('apply')),
+    bytes: openLogRing(memory.watchBytes),
+    applied: () => applied.words[applied.at.applied]!,
+  }
+  return createReaders({ reads: { ...common, ...reads }, watches: { ...common, ...watches } })
 }
 
 function openIngest({ spec, memory, threads, onEvent }: OpenParts) {
@@ -326,6 +339,11 @@ function checkPeer(spec: NodeSpec, { id, port }: PeerAddress): void {
   throw new ReplicaError('E_CONFIG_INVALID', problems.join('; '), { problems })
 }
 
+export function slowDiskOf(memory: NodeMemory): (factor: number) => void {
+  const drills = openCounters(DRILL_COUNTERS, memory.drills)
+  return (factor) => set(drills, 'slowDisk', factor)
+}
+
 const closedError = (): ReplicaError =>
   new ReplicaError('E_CLOSED', 'the node is closed', { what: 'node' })
 
@@ -358,9 +376,9 @@ function statisticsOf(memory: NodeMemory): NodeStatistics {
   for (const { peer, memory: inbox } of memory.inboxes) {
     rings[`inbox-${peer}`] = logStatisticsOf(openLogRing(inbox.log))
   }
-  const parks: Record<string, number> = {}
+  const threads: Record<string, BellStatistics> = {}
   for (const [thread, sab] of Object.entries(memory.bells)) {
-    parks[thread] = bellStatisticsOf(openBell(sab)).parks
+    threads[thread] = bellStatisticsOf(openBell(sab))
   }
-  return { stages, rings, parks }
+  return { stages, rings, threads }
 }

@@ -64,6 +64,8 @@ export interface MembershipStatus {
 export interface Operator {
   /** Null: this node has not said yet. */
   readonly membership: MembershipStatus | null
+  /** By the newest membership in this node's log; null: it does not say. */
+  roleOf(id: number): MemberRole | null
   change(change: MembershipChange): Promise<void>
   transfer(target: number): Promise<void>
   /** For ingest: takes a cell of decide that is about the membership. */
@@ -136,6 +138,7 @@ export function createOperator(wiring: {
     get membership() {
       return newest === null ? null : statusOf(newest)
     },
+    roleOf: (id) => newest?.membership.members.find((one) => one.id === id)?.role ?? null,
     change(given) {
       const change = given as Change
       const problems = problemsOf(given)

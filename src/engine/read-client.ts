@@ -14,6 +14,8 @@ import { type LogRing, publish, release, tryClaim } from '../ring/log-ring.ts'
 import * as cell from '../stages/cells.ts'
 import { type OutPort, claim, flush } from '../stages/port.ts'
 import * as reads from '../stages/read-cells.ts'
+import type { HeldReads, ReadScope } from './held-reads.ts'
+import { type Settle, promised } from './settle.ts'
 import { type SessionToken, checkToken, tokenOf } from './token.ts'
 
 export type Consistency = 'linearizable' | 'lease' | 'session' | 'stale'
@@ -37,8 +39,18 @@ export interface ReadAnswer {
 }
 
 export interface ReadSide {
-  read(query: Uint8Array, options?: ReadOptions): Promise<ReadAnswer>
-  sync(options?: Pick<ReadOptions, 'signal' | 'timeoutMs'>): Promise<{ token: SessionToken }>
+  read(query: Uint8Array, options: ReadOptions | undefined, scope: ReadScope): Promise<ReadAnswer>
+  sync(
+    options: Pick<ReadOptions, 'signal' | 'timeoutMs'> | undefined,
+    scope: ReadScope,
+  ): Promise<{ token: SessionToken }>
+  /** Both without a promise; null asks nothing and waits alone. @throws ReplicaError at once */
+  ask(
+    question: Uint8Array | null,
+    options: ReadOptions,
+    scope: ReadScope,
+    settle: Settle<ReadAnswer>,
+  ): void
   /** Handles an ANSWERS cell; false: it is none. */
   onAnswers(words: Float64Array, base: number): boolean
   doWork(): number
@@ -57,8 +69,7 @@ interface Open {
   readonly question: Uint8Array | null
   readonly options: ReadOptions
   readonly deadline: number
-  readonly resolve: (answer: ReadAnswer) => void
-  readonly reject: (error: ReplicaError) => void
+  readonly settle: Settle<ReadAnswer>
   isEnded: boolean
 }
 
@@ -77,9 +88,13 @@ export interface ReadWiring {
   readonly answerBytes: LogRing
   readonly clusterId: string
   /** What this node cannot do for readers; null: it reads. */
-  readonly missing: string | null
+  readonly missing: () => string | null
   readonly hasLeases: boolean
+  /** Where an answer waits for the watches of its reader. */
+  readonly held: HeldReads
   readonly nowMs: () => number
+  /** Calls back when this turn of the caller is over: what it asked shares a batch. */
+  readonly later: (call: () => void) => void
 }
 
 export function createReadSide(wiring: ReadWiring): ReadSide {
@@ -102,7 +117,7 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
   }
   const abortOf = new WeakMap<Open, () => void>()
   const reject = (open: Open, error: ReplicaError): void => {
-    if (end(open)) open.reject(error)
+    if (end(open)) open.settle.reject(error)
   }
   const enter = (open: Open): void => {
     const { mode, value } = placeOf(open.options)
@@ -122,7 +137,7 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
   const sendSoon = (): void => {
     if (isSending) return
     isSending = true
-    queueMicrotask(() => {
+    wiring.later(() => {
       isSending = false
       sendAll()
     })
@@ -183,7 +198,7 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
         const open = batch?.reads[place]
         if (open === undefined) return
         if (itemCode !== 0) reject(open, errorOf(reads.failureOfCode(itemCode)!, bytes))
-        else if (end(open)) open.resolve({ result: bytes ?? NOTHING, token })
+        else if (end(open)) open.settle.resolve({ result: bytes ?? NOTHING, token })
       },
     )
     if (words[base + cell.AT_SIZE]! > 0) release(answerBytes, words[base + 6]!)
@@ -213,17 +228,32 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
     abortOf.set(open, onAbort)
     signal.addEventListener('abort', onAbort, { once: true })
   }
-  const start = (question: Uint8Array | null, options: ReadOptions): Promise<ReadAnswer> =>
-    new Promise((resolve, rejectWith) => {
-      if (failure !== null) throw failure
-      check(question, options, wiring)
-      if (openCount >= OPEN_MAX) throw errorOf('overloaded', null)
-      const deadline = nowMs() + (options.timeoutMs ?? TIMEOUT_MS)
-      const open = { question, options, deadline, resolve, reject: rejectWith, isEnded: false }
-      openCount += 1
-      listen(open)
-      enter(open)
-    })
+  /** An answer waits for the watches of its reader, if there are any. */
+  const behindWatches = (
+    { signal, timeoutMs = TIMEOUT_MS }: ReadOptions,
+    deadline: number,
+    scope: ReadScope,
+    { resolve, reject }: Settle<ReadAnswer>,
+  ): Settle<ReadAnswer> => ({
+    resolve(answer) {
+      if (scope.watchCount === 0) return resolve(answer)
+      const { index } = answer.token
+      const leave = (): void => resolve(answer)
+      wiring.held.enter({ scope, index, deadline, timeoutMs, signal, resolve: leave, reject })
+    },
+    reject,
+  })
+  const ask: ReadSide['ask'] = (question, options, scope, settle) => {
+    if (failure !== null) throw failure
+    check(question, options, wiring)
+    if (openCount >= OPEN_MAX) throw errorOf('overloaded', null)
+    const deadline = nowMs() + (options.timeoutMs ?? TIMEOUT_MS)
+    const behind = behindWatches(options, deadline, scope, settle)
+    const open = { question, options, deadline, settle: behind, isEnded: false }
+    openCount += 1
+    listen(open)
+    enter(open)
+  }
   const sweep = (): void => {
     const now = nowMs()
     if (openCount === 0 || now < sweepAt) return
@@ -241,9 +271,11 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
     }
   }
   return {
-    read: (query, options = {}) => start(query, options),
-    async sync(options = {}) {
-      const { token } = await start(null, { ...options, consistency: 'linearizable' })
+    ask,
+    read: (query, options = {}, scope) => promised((settle) => ask(query, options, scope, settle)),
+    async sync(options = {}, scope) {
+      const strict = { ...options, consistency: 'linearizable' } as const
+      const { token } = await promised<ReadAnswer>((settle) => ask(null, strict, scope, settle))
       return { token }
     },
     onAnswers,
@@ -274,7 +306,8 @@ const CONSISTENCIES: readonly string[] = ['linearizable', 'lease', 'session', 's
 /** @throws ReplicaError for what no answer could make good */
 function check(question: Uint8Array | null, options: ReadOptions, wiring: ReadWiring): void {
   const { consistency = 'linearizable', token, maxStalenessMs, timeoutMs = TIMEOUT_MS } = options
-  if (wiring.missing !== null) throw notAvailable(wiring.missing)
+  const missing = wiring.missing()
+  if (missing !== null) throw notAvailable(missing)
   if (consistency === 'lease' && !wiring.hasLeases) throw notAvailable('leases (tuning.leaseMs)')
   if (options.signal?.aborted === true) throw abortedError()
   const maxBytes = reads.PIECE_SIZE_MAX_BYTES - reads.ITEM_HEADER_SIZE_BYTES
@@ -299,12 +332,6 @@ function check(question: Uint8Array | null, options: ReadOptions, wiring: ReadWi
 
 const notAvailable = (feature: string): ReplicaError =>
   new ReplicaError('E_NOT_AVAILABLE', `${feature}: not available here`, { feature })
-
-/** For nodes that only take writes. */
-export const noReads = (feature: string): Pick<ReadSide, 'read' | 'sync'> => ({
-  read: () => Promise.reject(notAvailable(feature)),
-  sync: () => Promise.reject(notAvailable(feature)),
-})
 
 const abortedError = (): ReplicaError =>
   new ReplicaError('E_ABORTED', 'the signal was aborted', { reason: 'signal' })

@@ -14,15 +14,11 @@ import {
   SESSION_FRAMES,
   type SessionMark,
 } from '../stages/ingest-stage.ts'
-import {
-  COMMAND,
-  type Command,
-  type SessionAnswer,
-  commandBytes,
-  decodeAnswer,
-} from '../stages/session-bytes.ts'
+import { COMMAND, type SessionAnswer, commandBytes, decodeAnswer } from '../stages/session-bytes.ts'
 import { VERDICT } from '../stages/session-table.ts'
-import { type ClientSide, type Proposed, notLeader } from './client.ts'
+import { type ClientSide, notLeader } from './client.ts'
+import type { Proposed } from './proposals.ts'
+import { type Settle, promised } from './settle.ts'
 
 /** What became of a sequence, for ever; `unknown`: not decided, or not known any more. */
 export type SequenceOutcome = 'committed' | 'never' | 'unknown'
@@ -59,11 +55,52 @@ export interface SessionSide {
   resume(id: number, nextSequence: number): Session
 }
 
+type ProposeOptions = { readonly signal?: AbortSignal; readonly sequence?: number }
+
+/** `Session` without promises: a call settles, or throws at once. */
+export interface SessionCall {
+  readonly id: number
+  readonly next: number
+  propose(payload: Uint8Array, options: ProposeOptions, settle: Settle<Proposed>): void
+  outcome(sequence: number, settle: Settle<SequenceOutcome>): void
+  close(settle: Settle<void>): void
+}
+
+/** `SessionSide` without promises. */
+export interface SessionCalls {
+  open(settle: Settle<SessionCall>): void
+  resume(id: number, nextSequence: number): SessionCall
+}
+
 export function createSessionSide(
   ingest: Pick<Ingest, 'leads' | 'leader'>,
   client: Pick<ClientSide, 'lane' | 'submit'>,
   engine: 'xpaxos' | 'basic-paxos',
 ): SessionSide {
+  const calls = createSessionCalls(ingest, client, engine)
+  const sessionOf = (call: SessionCall): Session => ({
+    id: call.id,
+    get next() {
+      return call.next
+    },
+    propose: (payload, options = {}) =>
+      promised((settle) => call.propose(payload, options, settle)),
+    outcome: (sequence) => promised((settle) => call.outcome(sequence, settle)),
+    close: () => promised((settle) => call.close(settle)),
+  })
+  return {
+    open: async () => sessionOf(await promised<SessionCall>((settle) => calls.open(settle))),
+    resume: (id, nextSequence) => sessionOf(calls.resume(id, nextSequence)),
+  }
+}
+
+type Answered = SessionAnswer & Pick<Proposed, 'durability' | 'token'>
+
+export function createSessionCalls(
+  ingest: Pick<Ingest, 'leads' | 'leader'>,
+  client: Pick<ClientSide, 'lane' | 'submit'>,
+  engine: 'xpaxos' | 'basic-paxos',
+): SessionCalls {
   const entries = client.lane(SESSION_FRAMES)
   const commands = client.lane(COMMAND_FRAMES)
   const checkEngine = (): void => {
@@ -72,26 +109,30 @@ export function createSessionSide(
     const feature = 'sessions with basic-paxos'
     throw new ReplicaError('E_NOT_AVAILABLE', `${feature}: not available yet`, { feature })
   }
-  /** What the log answers; `onTaken` is called at once if the entry is taken. */
-  const ask = (
+  /** What the log answers, as a value or an error of `meaningOf`; returns once it is taken. */
+  const ask = <Value>(
     lane: typeof entries,
     mark: SessionMark,
     payload: Uint8Array,
-    options: { readonly signal?: AbortSignal | undefined; readonly onTaken?: () => void } = {},
-  ): Promise<SessionAnswer & Pick<Proposed, 'durability' | 'token'>> =>
-    new Promise((resolve, reject) => {
-      const onAnswer = ({ result, durability, token }: Proposed): void => {
-        assert(result !== null, 'an own entry of a session is answered')
-        resolve({ ...decodeAnswer(result), durability, token })
+    meaningOf: (answer: Answered) => Value,
+    { resolve, reject }: Settle<Value>,
+    signal?: AbortSignal,
+  ): void => {
+    const onAnswer = ({ result, durability, token }: Proposed): void => {
+      assert(result !== null, 'an own entry of a session is answered')
+      const answer = { ...decodeAnswer(result), durability, token }
+      let value: Value
+      try {
+        value = meaningOf(answer)
+      } catch (error) {
+        return reject(error)
       }
-      const deferred = { resolve: onAnswer, reject, result: null }
-      client.submit(lane, deferred, payload, options.signal, mark)
-      options.onTaken?.()
-    })
-  const command = (code: Command, session: number, sequence: number) =>
-    ask(commands, { session, sequence }, commandBytes(code))
+      resolve(value)
+    }
+    client.submit(lane, { resolve: onAnswer, reject, result: null }, payload, signal, mark)
+  }
 
-  const sessionOf = (id: number, first: number): Session => {
+  const sessionOf = (id: number, first: number): SessionCall => {
     let next = first
     let closed = false
     return {
@@ -99,37 +140,48 @@ export function createSessionSide(
       get next() {
         return next
       },
-      async propose(payload, { signal, sequence = next } = {}) {
+      propose(payload, { signal, sequence = next }, settle) {
         if (closed) throw new ReplicaError('E_CLOSED', 'closed', { what: 'session' })
         checkNumbers({ sequence })
         if (sequence > next) throw outOfOrder(sequence, next)
-        const onTaken = (): void => void (next = Math.max(next, sequence + 1))
         const mark = { session: id, sequence }
-        return proposedOf(await ask(entries, mark, payload, { signal, onTaken }), mark)
+        ask(entries, mark, payload, (answer) => proposedOf(answer, mark), settle, signal)
+        next = Math.max(next, sequence + 1)
       },
-      async outcome(sequence) {
+      outcome(sequence, { resolve, reject }) {
         checkNumbers({ sequence })
-        try {
-          const answer = await command(COMMAND.decide, id, sequence)
+        const mark = { session: id, sequence }
+        const onError = (error: unknown): void => {
+          if (isReplicaError(error) && error.outcome === 'unknown') resolve('unknown')
+          else reject(error)
+        }
+        const meaningOf = (answer: Answered): SequenceOutcome => {
           next = Math.max(next, answer.next)
           return outcomeOf(answer)
+        }
+        const settle = { resolve, reject: onError }
+        try {
+          ask(commands, mark, commandBytes(COMMAND.decide), meaningOf, settle)
         } catch (error) {
-          if (isReplicaError(error) && error.outcome === 'unknown') return 'unknown'
-          throw error
+          onError(error)
         }
       },
-      async close() {
+      close(settle) {
         closed = true
-        await command(COMMAND.close, id, 0)
+        const mark = { session: id, sequence: 0 }
+        ask(commands, mark, commandBytes(COMMAND.close), () => undefined, settle)
       },
     }
   }
   return {
-    async open() {
+    open(settle) {
       checkEngine()
-      const { verdict, index, next } = await command(COMMAND.open, 0, 0)
-      assert(verdict === VERDICT.done, 'a session is always opened')
-      return sessionOf(index, next)
+      const mark = { session: 0, sequence: 0 }
+      const meaningOf = ({ verdict, index, next }: Answered): SessionCall => {
+        assert(verdict === VERDICT.done, 'a session is always opened')
+        return sessionOf(index, next)
+      }
+      ask(commands, mark, commandBytes(COMMAND.open), meaningOf, settle)
     },
     resume(id, nextSequence) {
       checkEngine()
@@ -141,10 +193,7 @@ export function createSessionSide(
 }
 
 /** @throws ReplicaError what the verdict means, if it is not an answer */
-function proposedOf(
-  answer: SessionAnswer & Pick<Proposed, 'durability' | 'token'>,
-  { session, sequence }: SessionMark,
-): Proposed {
+function proposedOf(answer: Answered, { session, sequence }: SessionMark): Proposed {
   const { verdict, index, next, result, durability, token } = answer
   switch (verdict) {
     case VERDICT.applied:

@@ -77,7 +77,16 @@ export const autoLayout = (): LayoutName => (availableParallelism() > 1 ? 'split
 
 export const threadsOf = (map: ThreadMap): ThreadName[] => [...new Set(Object.values(map))]
 
-export const STAGE_COUNTERS = ['busyMs', 'batches', 'entries', 'sizeBytes', 'syncs'] as const
+/** Written by the caller's thread: faults that a drill asks for. */
+export const DRILL_COUNTERS = ['slowDisk'] as const
+export const STAGE_COUNTERS = [
+  'busyMs',
+  'batches',
+  'entries',
+  'sizeBytes',
+  'syncs',
+  'syncMs',
+] as const
 export const VIEW_COUNTERS = [
   'role',
   'leader',
@@ -113,17 +122,35 @@ export interface NodeMemory {
   readonly reads: SharedArrayBuffer
   readonly queries: SharedArrayBuffer
   readonly queryBytes: SharedArrayBuffer
+  readonly watches: SharedArrayBuffer
+  readonly watchBytes: SharedArrayBuffer
   readonly lease: SharedArrayBuffer
   readonly inboxes: readonly { readonly peer: number; readonly memory: InboxMemory }[]
   readonly view: SharedArrayBuffer
   readonly applied: SharedArrayBuffer
+  readonly drills: SharedArrayBuffer
   readonly stages: Readonly<Record<StageName, SharedArrayBuffer>>
 }
 
-const CELLS = 4_096
-const READBACK_SIZE_BYTES = 64 * 2 ** 20
-const REPLY_SIZE_BYTES = 8 * 2 ** 20
-const QUERY_SIZE_BYTES = 4 * 2 ** 20
+/** Of what no knob names; each a power of two. */
+export interface MemorySizes {
+  /** Of each cell ring. */
+  readonly cells: number
+  /** At least four times the greatest frame. */
+  readonly readbackSizeBytes: number
+  readonly replySizeBytes: number
+  readonly querySizeBytes: number
+  /** Half of it takes the greatest frame and a void range for every other of its entries. */
+  readonly watchSizeBytes: number
+}
+
+const SIZES: MemorySizes = {
+  cells: 4_096,
+  readbackSizeBytes: 64 * 2 ** 20,
+  replySizeBytes: 8 * 2 ** 20,
+  querySizeBytes: 4 * 2 ** 20,
+  watchSizeBytes: 32 * 2 ** 20,
+}
 
 export interface MemoryPlan {
   readonly peers: readonly number[]
@@ -132,40 +159,47 @@ export interface MemoryPlan {
   readonly ringSizeBytes: number
   /** The bell of the caller's thread, which several nodes of one process may share. */
   readonly callerBell: SharedArrayBuffer
+  /** The simulator's nodes are small; default: what a real load needs. */
+  readonly sizes?: MemorySizes
 }
 
 export function createNodeMemory(plan: MemoryPlan): NodeMemory {
+  const sizes = plan.sizes ?? SIZES
+  const { cells } = sizes
   const bells: Partial<Record<ThreadName, SharedArrayBuffer>> = { caller: plan.callerBell }
   for (const thread of threadsOf(plan.threads)) bells[thread] ??= bellMemory()
   const stages = {} as Record<StageName, SharedArrayBuffer>
   for (const name of STAGE_NAMES) stages[name] = counterMemory(STAGE_COUNTERS)
   const inboxes = plan.peers.map((peer) => ({
     peer,
-    memory: inboxMemory(CELLS, plan.ringSizeBytes),
+    memory: inboxMemory(cells, plan.ringSizeBytes),
   }))
   return {
     halt: flagMemory(),
     bells,
     ingestLog: logRingMemory(plan.ringSizeBytes),
-    readback: logRingMemory(READBACK_SIZE_BYTES),
-    submitted: cellRingMemory(CELLS),
-    admissions: cellRingMemory(CELLS),
-    received: cellRingMemory(CELLS),
-    walOrders: cellRingMemory(CELLS),
-    walEvents: cellRingMemory(CELLS),
-    applyOrders: cellRingMemory(CELLS),
-    applyEvents: cellRingMemory(CELLS),
-    fanoutOrders: cellRingMemory(CELLS),
-    fanoutEvents: cellRingMemory(CELLS),
-    replies: cellRingMemory(CELLS),
-    replyBytes: logRingMemory(REPLY_SIZE_BYTES),
-    reads: cellRingMemory(CELLS),
-    queries: cellRingMemory(CELLS),
-    queryBytes: logRingMemory(QUERY_SIZE_BYTES),
+    readback: logRingMemory(sizes.readbackSizeBytes),
+    submitted: cellRingMemory(cells),
+    admissions: cellRingMemory(cells),
+    received: cellRingMemory(cells),
+    walOrders: cellRingMemory(cells),
+    walEvents: cellRingMemory(cells),
+    applyOrders: cellRingMemory(cells),
+    applyEvents: cellRingMemory(cells),
+    fanoutOrders: cellRingMemory(cells),
+    fanoutEvents: cellRingMemory(cells),
+    replies: cellRingMemory(cells),
+    replyBytes: logRingMemory(sizes.replySizeBytes),
+    reads: cellRingMemory(cells),
+    queries: cellRingMemory(cells),
+    queryBytes: logRingMemory(sizes.querySizeBytes),
+    watches: cellRingMemory(cells),
+    watchBytes: logRingMemory(sizes.watchSizeBytes),
     lease: leaseMemory(),
     inboxes,
     view: counterMemory(VIEW_COUNTERS),
     applied: counterMemory(APPLIED_COUNTERS),
+    drills: counterMemory(DRILL_COUNTERS),
     stages,
   }
 }

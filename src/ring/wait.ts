@@ -187,6 +187,11 @@ function startClock({ now, time }: { now: () => number; time: ThreadTime }): Clo
   return { onCycle, onPark, onWake }
 }
 
+/** Blocks the calling thread; for drills. */
+export function sleepMs(ms: number): void {
+  if (ms > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}
+
 function assertBounds(count: number, timeoutMs: number): void {
   assert(Number.isInteger(count) && count >= 0, 'a bound is a count')
   assert(timeoutMs > 0 && Number.isFinite(timeoutMs), 'every wait ends')

@@ -12,13 +12,8 @@
  * Runs in the caller's thread, one seed after the other; the machine must have `hash`.
  */
 import type { ApplyBatch, StateMachine } from '../base/state-machine.ts'
-import {
-  createFrameHeader,
-  enterFrame,
-  nextEntry,
-  openFrameCursor,
-  readFrameHeader,
-} from '../codec/frame.ts'
+import { createFrameHeader, readFrameHeader } from '../codec/frame.ts'
+import { createFrameBatch } from '../stages/frame-batch.ts'
 import { CLASS_NAMES, type ClassName, planOf } from './classes.ts'
 import type { Frame } from './frames.ts'
 import { below, createRandom } from './random.ts'
@@ -136,30 +131,10 @@ function trapped(call: () => void): void {
 }
 
 /** The entries of one frame, as the apply stage gives them. */
-function batchOf({ bytes, view, offset, sizeBytes, first, count }: Frame): ApplyBatch {
+function batchOf({ bytes, view, offset, sizeBytes, first }: Frame): ApplyBatch {
   const header = createFrameHeader()
-  const cursor = openFrameCursor(view)
-  const rewind = (): void => {
-    readFrameHeader(bytes, view, offset, offset + sizeBytes, header)
-    enterFrame(cursor, view, offset, header)
-  }
-  rewind()
-  return {
-    first,
-    count,
-    bytes,
-    get offset() {
-      return cursor.payloadOffset
-    },
-    get size() {
-      return cursor.payloadSize
-    },
-    next: () => nextEntry(cursor),
-    payload(i) {
-      rewind()
-      for (let at = 0; at <= i; at++) nextEntry(cursor)
-      return bytes.subarray(cursor.payloadOffset, cursor.payloadOffset + cursor.payloadSize)
-    },
-    reply: () => undefined,
-  }
+  readFrameHeader(bytes, view, offset, offset + sizeBytes, header)
+  const batch = createFrameBatch()
+  batch.enter({ bytes, words: new Int32Array(view.buffer) }, offset, first, header, null)
+  return batch
 }

@@ -7,6 +7,7 @@
  * in another order after a conflict; then `ordered` is false, and a value ahead of its turn waits
  * in `ahead` until the gap closes. Either way a repeated entry is a duplicate and counted.
  */
+import { assert } from '../base/assert.ts'
 import { FRAME_KIND, type FrameHeader, bodyCrcAt } from '../codec/frame.ts'
 
 export interface ClientCheck {
@@ -57,10 +58,12 @@ export function noteFrame(
   const { clientId, clientSequence, count, kind } = header
   if (kind === FRAME_KIND.config || kind === FRAME_KIND.empty) return // nobody waits for them
   check.entries += count
+  const crc = bodyCrcAt(bytes, offset, header)
+  assert(crc === header.bodyCrc, 'what is applied is what was proposed')
   if (clientId === 0) return
   let client = check.clients.get(clientId)
   if (client === undefined) check.clients.set(clientId, (client = createClientCheck()))
-  const term = foldTerm(bodyCrcAt(bytes, offset, header), clientSequence)
+  const term = foldTerm(crc, clientSequence)
   if (clientSequence < client.next || client.ahead.has(clientSequence)) {
     check.duplicates += count
     return

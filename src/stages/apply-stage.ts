@@ -6,6 +6,8 @@
  *     decide --[APPLY]--> apply --[APPLIED]--> decide
  *                         apply --[REPLIES, bytes]--> the client whose own entries they were
  *
+ * Reads and watches have their own desks (read-desk.ts, watch-desk.ts), which it calls.
+ *
  * Invariants: entries are applied once, in index order; a throw of the state machine ends the node;
  * replies go out only for entries that this node's own client proposed. Blocking or caller's
  * thread; never touches frames that were not ordered.
@@ -20,7 +22,7 @@ import {
   readFrameHeader,
 } from '../codec/frame.ts'
 import { assert } from '../base/assert.ts'
-import type { CellRing } from '../ring/cell-ring.ts'
+import { type CellRing, available } from '../ring/cell-ring.ts'
 import { type LogRing, publish, tryClaim } from '../ring/log-ring.ts'
 import { type ApplyCheck, noteFrame } from './apply-check.ts'
 import * as cell from './cells.ts'
@@ -30,6 +32,7 @@ import { createSessionFrames } from './session-frames.ts'
 import { type SessionTable, createSessionTable } from './session-table.ts'
 import type { ReadDesk } from './read-desk.ts'
 import type { Stage } from './stage.ts'
+import type { WatchDesk } from './watch-desk.ts'
 
 const ORDERS_MAX = 64
 const REPLIES_SIZE_MAX_BYTES = 1024 * 1024
@@ -48,19 +51,27 @@ export interface ApplyWiring {
   readonly toClient: { readonly port: OutPort; readonly bytes: LogRing } | null
   /** Null where nobody reads. */
   readonly desk: ReadDesk | null
+  /** Default: nobody can watch. */
+  readonly watch?: WatchDesk | null
   readonly onApplied: (through: number, frames: number, entries: number) => void
 }
 
 export function createApplyStage(wiring: ApplyWiring): Stage {
-  const { logRings, orders, toDecide, toClient, stateMachine, desk } = wiring
+  const { logRings, orders, toDecide, toClient, stateMachine, desk, watch = null } = wiring
   const header = createFrameHeader()
-  const batch = createFrameBatch()
+  const batch = createFrameBatch(watch?.replies)
   const pending: Answer[] = []
 
   let applied = 0
 
+  /** Of reads and watches. */
+  const onOther = (words: Float64Array, base: number): number => {
+    const isTaken = desk?.onOrder(words, base) === true || watch?.onOrder(words, base, applied)
+    assert(isTaken === true, 'an order has somebody to carry it out')
+    return 1
+  }
   const onOrder = (words: Float64Array, base: number): number => {
-    if (words[base] !== cell.APPLY && desk?.onOrder(words, base) === true) return 1
+    if (words[base] !== cell.APPLY) return onOther(words, base)
     const log = logRings[words[base + cell.AT_RING]!]!
     const offset = words[base + cell.AT_OFFSET]!
     const limit = offset + words[base + cell.AT_SIZE]!
@@ -80,6 +91,8 @@ export function createApplyStage(wiring: ApplyWiring): Stage {
       frames += 1
     }
     applied = first - 1
+    if (watch?.replies.isOn === true)
+      watch.feed({ log, offset, sizeBytes: limit - offset, first: start, through: applied })
     wiring.onApplied(applied, frames, first - start)
     const at = claim(toDecide)
     toDecide.words[at] = cell.APPLIED
@@ -114,11 +127,15 @@ export function createApplyStage(wiring: ApplyWiring): Stage {
     pending.splice(0, done)
     return pending.length === 0
   }
-  const sessions = createSessionFrames(wiring.sessions ?? createSessionTable(), batch, execute)
+  const table = wiring.sessions ?? createSessionTable()
+  const sessions = createSessionFrames(table, batch, execute, watch?.voids)
   const doWork = (): number => {
     if (!flush(toDecide) || (toClient !== null && !flush(toClient.port))) return 0
     if (!sendAnswers()) return 0
-    let work = drain(orders, ORDERS_MAX, onOrder)
+    // Seen before the asking: who watched before an entry was proposed is there when it comes.
+    const ready = Math.min(available(orders), ORDERS_MAX)
+    let work = watch?.takeAsked(applied) ?? 0
+    work += drain(orders, ready, onOrder)
     sendAnswers()
     if (desk !== null) work += desk.doWork(applied)
     flush(toDecide)

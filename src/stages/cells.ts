@@ -7,8 +7,8 @@
  *     message        kind     from    size  frames ring  offset  ticket  fields ..............
  *     FRAME          251      first   size  count  ring  offset  ballot  crc     end     kind
  *     APPEND         record   lsn     size  frames ring  floor   offset  lazy    -      fields
- *     READ           252      ticket  from  through sizeMax
- *     READ_DONE      253      ticket  frames                     followed by that many FRAME cells
+ *     READ           252      ticket  from  through sizeMax within
+ *     READ_DONE      253      ticket  frames retained            followed by that many FRAME cells
  *     DURABLE        254      lsn
  *     APPLY          255      first   size  frames ring  offset  own     through
  *     APPLIED        256      through
@@ -21,8 +21,11 @@
  *     RESET_LINK     263      peer
  *     ADMIT          264      open
  *
- * Cells about the membership have their own file (membership-cells.ts), from 280 on.
+ * Cells about reads (read-cells.ts, from 270), the membership (membership-cells.ts, from 280) and
+ * watches (watch-cells.ts, from 290) have their own files.
  * In REPLIES `through` is a sequence of the client, 0 while more pieces of the frame follow.
+ * READ with `within` 1 begins with the frame that holds `from`; `retained` is the first index that
+ * is still on the disk.
  * A FRAME cell follows the message that brought the frame. `end` is a ring sequence (int32).
  */
 import { FRAME_KIND, type FrameKind } from '../codec/frame.ts'

@@ -21,7 +21,7 @@ import type { LogIndex, Lsn, NodeId } from '../core/ids.ts'
 import { LINK_DOWN, LINK_UP } from '../net/link.ts'
 import type { Membership } from '../core/membership.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
-import { type LeaseWords, leaseLifeOf, writeLease } from '../ring/lease.ts'
+import { type LeaseWords, isLeaseValid, leaseLifeOf, writeLease } from '../ring/lease.ts'
 import type { LogRing } from '../ring/log-ring.ts'
 import * as cell from './cells.ts'
 import {
@@ -36,6 +36,7 @@ import {
   takeFrameCell,
   takeFramesBehind,
   walDone,
+  watchDone,
 } from './holds.ts'
 import * as about from './membership-cells.ts'
 import { createRetention, noteAppended, trimmable } from './retention.ts'
@@ -43,6 +44,8 @@ import { type OutPort, claim, drain, flush, isFull } from './port.ts'
 import { createRoundTrip } from './round-trip.ts'
 import * as reads from './read-cells.ts'
 import type { Stage } from './stage.ts'
+import { WATCH_DONE, WATCH_READ } from './watch-cells.ts'
+import { orderWatchFrames, orderWatchRead } from './watch-orders.ts'
 
 const EVENTS_MAX = 512
 const TICK_MS = 5
@@ -108,6 +111,8 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
         return append(effect)
       case 'send':
         return send(effect)
+      case 'send-by-lease':
+        return send({ kind: 'send', to: effect.to, message: byLease(effect), frames: [] })
       case 'read':
         return orderCell(toWal, [
           cell.READ,
@@ -250,15 +255,22 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     const count = words[base + 2]!
     const ticket = words[base + 1]!
     const frames = takeFramesBehind(holds, wiring.fromWal, _place, count)
-    step({ kind: 'read-done', ticket, frames })
+    const retained = words[base + 3]!
+    if (ticket < 0) orderWatchFrames(toApply, holds, { ticket, retained }, frames)
+    else step({ kind: 'read-done', ticket, frames })
     return 1 + count
   }
   const onApply = (words: Float64Array, base: number): number => {
+    if (words[base] === WATCH_READ) orderWatchRead(toWal, words, base)
+    else if (words[base] === WATCH_DONE) watchDone(holds, words[base + 1]!)
+    else onApplied(words, base)
+    return 1
+  }
+  const onApplied = (words: Float64Array, base: number): void => {
     const through = words[base + 1]! as LogIndex
     applyDone(holds, through)
     applied = through
     step({ kind: 'applied', through })
-    return 1
   }
   const onFanout = (words: Float64Array, base: number): number => {
     sendDone(holds, words[base + 1]! as NodeId, words[base + 2]!)
@@ -336,6 +348,11 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     wiring.onView(roundTrip.meanUs)
     return 0
   }
+  /** Behind the step that read what `message` says, so that no pause comes between (R34). */
+  const byLease = ({ message, otherwise }: Effect<Message> & { kind: 'send-by-lease' }) =>
+    lease !== null && isLeaseValid(lease.words, leaseLifeOf(lease.words), nowMs(), lease.wallMs())
+      ? message
+      : otherwise
   /** Never 0, which would mean that no lease is asked for. */
   const lifeOfLease = (): number => (lease === null ? 0 : leaseLifeOf(lease.words)) || NO_LIFE
   /** Before the tick: what was counted by a clock that stood still is void (R34). */

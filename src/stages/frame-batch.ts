@@ -13,7 +13,7 @@ import {
   FRAME_HEADER_SIZE_BYTES,
   type FrameHeader,
 } from '../codec/frame.ts'
-import type { LogRing } from '../ring/log-ring.ts'
+import { type ReplyCopies, copyReply } from './reply-copies.ts'
 
 /** Fits in half of the client's ring. */
 const REPLY_SIZE_MAX_BYTES = 2 * 1024 * 1024
@@ -32,60 +32,67 @@ export interface Reply {
   readonly bytes: Uint8Array
 }
 
+/** Where frames lie: the same bytes twice. */
+export interface FrameBytes {
+  readonly bytes: Uint8Array
+  readonly words: Int32Array
+}
+
 export interface FrameBatch extends ApplyBatch {
   /** Moves to the frame at byte `offset` of the ring; replies go to `replies` if that is given. */
   enter(
-    log: LogRing,
+    log: FrameBytes,
     offset: number,
     first: number,
     header: Readonly<FrameHeader>,
     replies: Reply[] | null,
   ): void
   /** Moves to a part of a frame with `sessions`. */
-  enterRun(log: LogRing, run: EntryRun, replies: Reply[]): void
+  enterRun(log: FrameBytes, run: EntryRun, replies: Reply[]): void
 }
 
 const LENGTH_SIZE_BYTES = 4
 
-export function createFrameBatch(): FrameBatch {
-  let words = new Int32Array(0)
+/** @param copies of what is replied, for those who watch; null: nobody can */
+export function createFrameBatch(copies: ReplyCopies | null = null): FrameBatch {
   let replies: Reply[] | null = null
-  let body = 0
-  let end = 0
-  let skip = 0
   let at = 0
   let left = 0
   const batch = {
     first: 0,
     count: 0,
     bytes: new Uint8Array(0) as Uint8Array,
+    words: new Int32Array(0) as Int32Array,
     offset: 0,
     size: 0,
+    body: 0,
+    end: 0,
+    lead: 0,
     enter(
-      log: LogRing,
+      log: FrameBytes,
       offset: number,
       first: number,
       header: Readonly<FrameHeader>,
       out: Reply[] | null,
     ): void {
       const at = offset + FRAME_HEADER_SIZE_BYTES
-      skip = (header.flags & FRAME_FLAG_SESSIONS) === 0 ? 0 : ENTRY_SESSION_SIZE_BYTES
+      batch.lead = (header.flags & FRAME_FLAG_SESSIONS) === 0 ? 0 : ENTRY_SESSION_SIZE_BYTES
       place(log, { first, count: header.count, body: at, end: at + header.bodySizeBytes }, out)
     },
-    enterRun(log: LogRing, run: EntryRun, out: Reply[]): void {
-      skip = ENTRY_SESSION_SIZE_BYTES
+    enterRun(log: FrameBytes, run: EntryRun, out: Reply[]): void {
+      batch.lead = ENTRY_SESSION_SIZE_BYTES
       place(log, run, out)
     },
     next(): boolean {
       if (left === 0) {
-        assert(at === end, 'the body of a frame is whole entries')
+        assert(at === batch.end, 'the body of a frame is whole entries')
         return false
       }
-      const lengthAt = at + skip
-      const size = words[lengthAt >> 2]!
+      const lengthAt = at + batch.lead
+      const size = batch.words[lengthAt >> 2]!
       const payloadAt = lengthAt + LENGTH_SIZE_BYTES
       const next = payloadAt + ((size + 3) & -4)
-      assert(size >= 0 && next <= end, 'an entry lies within its frame')
+      assert(size >= 0 && next <= batch.end, 'an entry lies within its frame')
       batch.offset = payloadAt
       batch.size = size
       at = next
@@ -106,22 +113,23 @@ export function createFrameBatch(): FrameBatch {
         throw new RangeError(`a reply has at most ${String(REPLY_SIZE_MAX_BYTES)} bytes`)
       }
       replies?.push({ place: batch.first + i, bytes: bytes.slice() })
+      if (copies?.isOn === true) copyReply(copies, batch.first + i, bytes)
     },
   }
-  const place = (log: LogRing, run: EntryRun, out: Reply[] | null): void => {
+  const place = (log: FrameBytes, run: EntryRun, out: Reply[] | null): void => {
     batch.first = run.first
     batch.count = run.count
     batch.bytes = log.bytes
-    words = log.words as Int32Array<ArrayBuffer>
+    batch.words = log.words
+    batch.body = run.body
+    batch.end = run.end
     replies = out
-    body = run.body
-    end = run.end
     rewind()
   }
   /** Place of the entry that `offset` and `size` describe; -1 before the first. */
   const placeOf = (): number => batch.count - left - 1
   const rewind = (): void => {
-    at = body
+    at = batch.body
     left = batch.count
   }
   return batch

@@ -1,7 +1,8 @@
 /**
  * Who works with which bytes of the log rings: part of the decide stage. A frame's bytes are free
  * when the core keeps it no more (`kept`) and no stage holds it: WAL until its LSN is durable,
- * apply until it is applied, fanout until the link needs the bytes no more (R44, R45).
+ * apply until it is applied, or fed to those who watch, fanout until the link needs the bytes no
+ * more (R44, R45).
  *
  * Invariant: a ring is released strictly in ring order, up to the first frame still in use.
  */
@@ -33,6 +34,8 @@ export interface Holds {
   readonly rings: readonly HeldRing[]
   readonly wal: Fifo<Held>
   readonly apply: Fifo<Held>
+  /** Read back for those who watch; marked with the number of the read. */
+  readonly watch: Fifo<Held>
   readonly sends: Map<NodeId, PeerHolds>
   /** Of the newest send that carries frames, to whomever. */
   ticket: number
@@ -52,6 +55,7 @@ export const createHolds = (logRings: readonly LogRing[]): Holds => ({
   rings: logRings.map((log) => ({ log, frames: createFifo(), fullSinceMs: -1 })),
   wal: createFifo(),
   apply: createFifo(),
+  watch: createFifo(),
   sends: new Map(),
   ticket: 0,
   pressed: [],
@@ -94,6 +98,10 @@ export function holdForApply({ apply }: Holds, through: number, frames: readonly
   hold(apply, through, frames, 0)
 }
 
+export function holdForWatch({ watch }: Holds, id: number, frames: readonly FrameRef[]): void {
+  if (frames.length > 0) hold(watch, id, frames, 0)
+}
+
 /** @returns the ticket that the fanout stage reports when the bytes are not needed any more */
 export function holdForSend(
   holds: Holds,
@@ -113,6 +121,7 @@ export function holdForSend(
 
 export const walDone = ({ wal }: Holds, lsn: number): void => letGo(wal, lsn)
 export const applyDone = ({ apply }: Holds, through: number): void => letGo(apply, through)
+export const watchDone = ({ watch }: Holds, id: number): void => letGo(watch, id)
 
 export function sendDone({ sends }: Holds, to: NodeId, ticket: number): void {
   const peer = sends.get(to)

@@ -4,12 +4,18 @@
  *
  *     inbox cells + bytes (one pair a peer) --> receive --[message cell, FRAME cells]--> decide
  *
- * Invariants: decide sees only frames whose header and body checksums are right; a message with a
- * bad frame is dropped whole and its link is reported broken; order within a link is kept. Neither
- * blocks nor sleeps, so it runs on either kind of thread; it must not free ring bytes (decide
- * does).
+ * Invariants: decide sees only frames whose checksums are right, the bodies' too where a link could
+ * have changed them; a message with a bad frame is dropped whole and its link is reported broken;
+ * order within a link is kept. Neither blocks nor sleeps, so it runs on either kind of thread; it
+ * must not free ring bytes (decide does).
  */
-import { FRAME_KIND, type FrameHeader, checkFrame, createFrameHeader } from '../codec/frame.ts'
+import {
+  FRAME_KIND,
+  type FrameHeader,
+  checkFrame,
+  createFrameHeader,
+  readFrameHeader,
+} from '../codec/frame.ts'
 import { available, cellBase, consume } from '../ring/cell-ring.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
 import { type LogRing, UNIT_SIZE_BYTES } from '../ring/log-ring.ts'
@@ -34,6 +40,11 @@ export interface ReceiveLink {
   readonly ring: number
   /** Null: deliver at once. */
   readonly delay: Delay | null
+  /**
+   * False where the bytes were copied within this process: no medium could have changed them since
+   * the sender's own check, and apply takes the checksum of every body anew.
+   */
+  readonly checksBodies: boolean
   readonly onInvalid: () => void
   readonly onPayload: (sizeBytes: number) => void
 }
@@ -85,7 +96,7 @@ function pass(
   const sizeBytes = words[base + AT_SIZE]!
   const offset = words[base + AT_PAYLOAD_OFFSET]!
   const isControl = words[base]! >= LINK_KIND_MIN
-  const frames = isControl ? [] : framesOf(link.log, offset, sizeBytes, header)
+  const frames = isControl ? [] : framesOf(link, offset, sizeBytes, header)
   if (!isControl && frames.length !== words[base + AT_FRAMES]) return link.onInvalid()
   if (sizeBytes > 0) link.onPayload(sizeBytes)
   const at = claim(toDecide, frames.length)
@@ -101,18 +112,20 @@ function pass(
   }
 }
 
-/** The frames of a payload, every checksum verified; none when anything is wrong. */
+/** The frames of a payload, their checksums verified; none when anything is wrong. */
 function framesOf(
-  log: LogRing,
+  { log, checksBodies }: ReceiveLink,
   offset: number,
   sizeBytes: number,
   header: FrameHeader,
 ): FrameCell[] {
+  const check = checksBodies ? checkFrame : readFrameHeader
   const limit = offset + sizeBytes
   const frames: FrameCell[] = []
   for (let at = offset; at < limit; at += header.sizeBytes) {
     if (frames.length === FRAMES_MAX) return []
-    if (checkFrame(log.bytes, log.view, at, limit, header) !== 'ok') return []
+    if (check(log.bytes, log.view, at, limit, header) !== 'ok') return []
+    if (at + header.sizeBytes > limit) return []
     if (header.kind === FRAME_KIND.config && !isKnownConfig(log, at, header)) return []
     frames.push({ ...header })
   }

@@ -38,6 +38,7 @@ import {
   useSession,
   verdictOf,
 } from './session-table.ts'
+import { type VoidEntries, noteVoid } from './void-entries.ts'
 
 const LENGTH_SIZE_BYTES = 4
 
@@ -63,11 +64,15 @@ interface Run {
   readonly sequences: number[]
 }
 
-/** @param execute runs the state machine on `batch` */
+/**
+ * @param execute runs the state machine on `batch`
+ * @param voids where entries without effect are noted; null: nobody asks
+ */
 export function createSessionFrames(
   table: SessionTable,
   batch: FrameBatch,
   execute: () => void,
+  voids: VoidEntries | null = null,
 ): SessionFrames {
   const cursor = openFrameCursor(new DataView(new ArrayBuffer(0)))
   const run: Run = { first: 0, count: 0, body: 0, end: 0, sessions: [], sequences: [] }
@@ -109,6 +114,7 @@ export function createSessionFrames(
         continue
       }
       endRun(log, answers)
+      if (voids !== null) noteVoid(voids, index)
       tell(answers, index, refusalOf(session, cursor.sequence, index))
     }
     endRun(log, answers)

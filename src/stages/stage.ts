@@ -11,6 +11,3 @@ export interface Stage {
   /** Instead of close, as a crash would end it: nothing is flushed. Default: close. */
   readonly kill?: () => void
 }
-
-/** Counters of one stage, written by its thread only; read by any (ring/counters.ts). */
-export const STAGE_COUNTERS = ['batches', 'entries', 'stalls', 'syncs', 'value', 'value2'] as const

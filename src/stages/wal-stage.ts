@@ -22,6 +22,7 @@ import {
   idle,
   mark,
   readFrames,
+  retainedFirst,
   trim,
 } from '../wal/wal.ts'
 import * as cell from './cells.ts'
@@ -42,7 +43,8 @@ export interface WalStageWiring {
   readonly orders: CellRing
   readonly toDecide: OutPort
   readonly nowMs: () => number
-  readonly onGroup: (batches: number, sizeBytes: number) => void
+  /** A group is on the disk: `tookMs` for its write and its sync. */
+  readonly onGroup: (batches: number, sizeBytes: number, tookMs: number) => void
 }
 
 export function createWalStage(wiring: WalStageWiring): Stage {
@@ -76,8 +78,9 @@ export function createWalStage(wiring: WalStageWiring): Stage {
   }
   const commit = (): void => {
     if (groupBatches === 0) return
+    const since = nowMs()
     const lsn = flushWal(wal)
-    wiring.onGroup(groupBatches, groupSizeBytes)
+    wiring.onGroup(groupBatches, groupSizeBytes, nowMs() - since)
     groupSizeBytes = 0
     groupBatches = 0
     const base = claim(toDecide)
@@ -93,7 +96,8 @@ export function createWalStage(wiring: WalStageWiring): Stage {
     const from = words[base + 2]! as LogIndex
     const through = words[base + 3]! as LogIndex
     const into = readback.bytes.subarray(offset, limit)
-    const { sizeBytes, frames } = readFrames(wal, from, through, words[base + 4]!, into)
+    const isWithin = words[base + 5] === 1
+    const { sizeBytes, frames } = readFrames(wal, from, through, words[base + 4]!, into, isWithin)
     const end = publish(readback, sizeBytes)
     report(words[base + 1]!, frames, { offset, sizeBytes, end })
     return true
@@ -107,6 +111,7 @@ export function createWalStage(wiring: WalStageWiring): Stage {
     toDecide.words[base] = cell.READ_DONE
     toDecide.words[base + 1] = ticket
     toDecide.words[base + 2] = frames.length
+    toDecide.words[base + 3] = retainedFirst(wal)
     for (const frame of frames) {
       const behind = place.sizeBytes - frame.offset - frame.sizeBytes
       const end = (place.end - behind / 64) | 0

@@ -43,6 +43,8 @@ export interface FramesRead {
 
 interface Reading {
   readonly disk: Disk
+  /** It may begin with a frame that holds `next` and begins before. */
+  readonly isWithin: boolean
   readonly into: Uint8Array
   readonly view: DataView
   readonly header: FrameHeader
@@ -61,6 +63,7 @@ interface Reading {
  * of Basic Paxos an index is an instance: the frames are the last ones written for `from`,
  * `from + 1`, ... up to the first instance without one; the i-th is the value of `from + i`.
  *
+ * @param isWithin the first frame is the one that holds `from`, which may begin before it
  * @param sizeBytesMax the result stops before it, but has one frame at least; `into` must hold that
  * @returns empty when `from` is trimmed, above the log, or its frame reaches above `through`
  * @throws ReplicaError E_WAL_CORRUPT for damage; AssertionError when no frame begins at `from`
@@ -71,6 +74,7 @@ export function readFrames(
   through: LogIndex,
   sizeBytesMax: number,
   into: Uint8Array,
+  isWithin = false,
 ): FramesRead {
   refuseUnlessOpen(wal)
   const result: FramesRead = { sizeBytes: 0, frames: [] }
@@ -79,8 +83,8 @@ export function readFrames(
   guarded(wal, () => writeQueue(disk))
   const view = new DataView(into.buffer, into.byteOffset, into.length)
   const header = createFrameHeader()
-  const limit = sizeBytesMax
-  const reading = { disk, into, view, header, through, limit, next: from, skip: 0, result }
+  const place = { through, limit: sizeBytesMax, next: from, skip: 0 }
+  const reading = { disk, isWithin, into, view, header, ...place, result }
   if (map.instances.size > 0) {
     readInstances(reading, map.instances)
     return result
@@ -169,6 +173,10 @@ function skipFrames(reading: Reading, segment: Segment, payloadOffset: number): 
   for (;;) {
     readHeaderAt(reading, segment, payloadOffset + reading.skip)
     if (header.first === next) return
+    if (reading.isWithin && header.first + header.count > next) {
+      reading.next = header.first
+      return
+    }
     assert(header.first + header.count <= next, 'a read begins where a frame begins')
     reading.skip += header.sizeBytes
   }

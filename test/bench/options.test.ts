@@ -40,6 +40,7 @@ test('defaults are those of the contract', () => {
     stateMachine: 'hash',
     killLeaderAfter: null,
     killNode: null,
+    slowDisk: null,
     seed: 1,
     dataDir: null,
     keep: false,
@@ -66,6 +67,7 @@ test.each<[name: string, flags: Flags, want: Flags]>([
   ['limit', { engine: 'limit' }, { batchMaxEntries: 0, pipelineDepth: 8 }],
   ['an open loop', { rate: '1e6' }, { rate: 1_000_000, inflight: null }],
   ['the best inflight', { inflight: 'best' }, { inflight: 'best' }],
+  ['a slow disk', { slowDisk: 'n2:100' }, { slowDisk: { node: 2, factor: 100 } }],
   ['a kill by name', { killNode: 'n2@3.5' }, { killNode: { node: 2, atS: 3.5 } }],
   ['weights', { weights: '9,5,5' }, { weights: [9, 5, 5] }],
   ['forced', { forced: 'n2,3' }, { forced: [2, 3] }],
@@ -102,6 +104,11 @@ test.each<[flags: Flags, want: string]>([
   [{ roles: 'leader,leader,follower' }, '--roles: only the first node is leader'],
   [{ roles: 'leader,logger,logger' }, '--roles: at most 1 loggers of 3 nodes'],
   [{ killNode: '2' }, '--kill-node: want ID@S: a node number and seconds, like 2@3, not 2'],
+  [
+    { slowDisk: '2:0.5' },
+    '--slow-disk: want ID:FACTOR: a node number and 1 to 10000, like 2:100, not 2:0.5',
+  ],
+  [{ slowDisk: '4:9' }, '--slow-disk: there are nodes 1 to 3 (--nodes)'],
   [{ killNode: '4@1' }, '--kill-node: there are nodes 1 to 3 (--nodes)'],
   [{ killNode: '2@6' }, '--kill-node: want less than --warmup + --duration (6 s)'],
   [{ killLeaderAfter: '9' }, '--kill-leader-after: want less than --warmup + --duration (6 s)'],
@@ -142,7 +149,6 @@ test.each<[flags: Flags, want: string]>([
     { roles: 'leader,follower,learner', killLeaderAfter: '1' },
     '--kill-leader-after: want --nodes 3 or more',
   ],
-  [{ slowDisk: '2:100' }, '--slow-disk: not available yet'],
   [{ stateMachine: './mine.ts' }, '--state-machine: ./mine.ts: a MODULE is not available yet'],
   [{ engines: 'xpaxos' }, '--engines: no such option'],
 ])('refuses %o in one line', (flags, want) => {
@@ -222,7 +228,6 @@ test('compare sweeps by default and resolves each engine by its own defaults', (
 })
 
 test.each<[flags: Flags, want: string]>([
-  [{ ladder: true }, '--ladder: not available yet'],
   [{ engines: 'xpaxos,xpaxos' }, '--engines: each engine once'],
   [{ engines: 'xpaxos,raft' }, '--engines: want a list like xpaxos,multi-paxos of xpaxos'],
   [{ engines: 'xpaxos', proposers: '2' }, '--proposers: only basic-paxos has more than one'],

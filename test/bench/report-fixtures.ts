@@ -41,10 +41,11 @@ export function trialOf(
     batchEntries: { p50: 100, mean: 120.5, max: 4096 },
     inflightMax: 65_536,
     stages: {
-      decide: { busyRatio: 0.41, batches: 10, entries, stalls: 0 },
-      wal: { busyRatio: 0.97, batches: 10, entries, stalls: 3 },
+      decide: { busyRatio: 0.41, batches: 10, entries, stalls: 0, syncs: 0, syncMsMean: 0 },
+      wal: { busyRatio: 0.97, batches: 10, entries, stalls: 3, syncs: 10, syncMsMean: 0.2 },
     },
     rings: { ingest: { occupancyMean: 0.2, occupancyMax: 0.9 } },
+    threads: { 'n1.wal': { parks: 12, wakes: 9 } },
     safety: {
       checkedEntries: entries,
       entriesLost: 0,

@@ -65,6 +65,8 @@ const XPAXOS: Shapes<XPaxosMessage> = {
   'lease-released': { ballot: 'b' },
   'read-index': { request: 'n' },
   'read-index-reply': { request: 'n', index: 'n' },
+  'lease-index': { request: 'n' },
+  'lease-index-reply': { request: 'n', index: 'n', valid: 'n' },
 }
 
 const BASIC: Shapes<BasicPaxosMessage> = {
@@ -167,6 +169,8 @@ test('codes and the order of fields never change', () => {
     29 lease-released: ballot
     26 read-index: request
     27 read-index-reply: request index
+    30 lease-index: request
+    31 lease-index-reply: request index valid
     33 basic-prepare: instance ballot known
     34 basic-promise: instance ballot acceptedBallot known
     35 basic-accept: instance ballot known

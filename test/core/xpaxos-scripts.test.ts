@@ -143,6 +143,8 @@ function showEffect(effect: Effect<XPaxosMessage>): string {
       return `append ${effect.lsn} ${fieldsOf(effect.record)}${showFrames(effect.frames)}`
     case 'send':
       return `send ${effect.to} ${fieldsOf(effect.message)}${showFrames(effect.frames)}`
+    case 'send-by-lease':
+      return `send-by-lease ${effect.to} ${fieldsOf(effect.message)}`
     case 'read':
       return `read ${effect.from}..${effect.through}`
     case 'apply':

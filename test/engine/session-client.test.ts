@@ -38,8 +38,9 @@ function open() {
   )
   const client = createClientSide(ingest, {
     ...{ replies, replyBytes, durability: 'os', clientIdBase: 100, completesOnApply: false },
+    later: queueMicrotask,
     payloadSizeBytesMax: 1_000,
-    ...{ clusterId: 'c', readSide: null },
+    ...{ clusterId: 'c', readers: null },
   })
   const sessions = createSessionSide(ingest, client, 'xpaxos')
   const [tell, answerPort] = [port(events), port(replies)]

@@ -90,3 +90,14 @@ test('the fold does not depend on order, and does on bytes and place', () => {
   expect(foldFrame(0, 11, 1)).not.toBe(foldFrame(0, 11, 2))
   expect(foldFrame(0, 11, 1)).not.toBe(foldFrame(0, 12, 1))
 })
+
+test('bytes that changed after they were proposed are never applied', () => {
+  const log = logRing()
+  const { place, frame } = putFrame(log, ['entry'], { first: 1, clientId: 0 })
+  const header = createFrameHeader()
+  readFrameHeader(log.bytes, log.view, place.offset, place.offset + frame.sizeBytes, header)
+  log.bytes[place.offset + 70]! ^= 1
+  expect(() => noteFrame(createApplyCheck(true), log.bytes, place.offset, header)).toThrow(
+    'what is applied is what was proposed',
+  )
+})

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import type { ApplyBatch, StateMachine } from '../../src/base/state-machine.ts'
 import { hasCode } from '../../src/base/errors.ts'
 import { release } from '../../src/ring/log-ring.ts'
+import type { WatchDesk } from '../../src/stages/watch-desk.ts'
 import { createApplyCheck } from '../../src/stages/apply-check.ts'
 import {
   REPLY_HEADER_SIZE_BYTES,
@@ -13,7 +14,12 @@ import { cellRing, cellsOf, logRing, order, port, putFrame } from '../support/en
 
 const OWN = 7
 
-function open(apply: (batch: ApplyBatch) => void, replyRingBytes = 2 ** 22, cells = 64) {
+function open(
+  apply: (batch: ApplyBatch) => void,
+  replyRingBytes = 2 ** 22,
+  cells = 64,
+  watch: WatchDesk | null = null,
+) {
   const log = logRing()
   const orders = cellRing()
   const toDecide = cellRing()
@@ -32,6 +38,7 @@ function open(apply: (batch: ApplyBatch) => void, replyRingBytes = 2 ** 22, cell
     toDecide: port(toDecide),
     toClient: { port: port(replies), bytes: replyBytes },
     desk: null,
+    watch,
     onApplied: () => undefined,
   })
   const give = port(orders)
@@ -58,7 +65,7 @@ function open(apply: (batch: ApplyBatch) => void, replyRingBytes = 2 ** 22, cell
     return { found, complete }
   }
   const applied = () => cellsOf(toDecide).map((words) => words[1])
-  return { stage, put, take, applied }
+  return { stage, give, put, take, applied }
 }
 
 /** Answers every entry with so many bytes of its index. */
@@ -134,6 +141,28 @@ test('a client that takes no answers stops the applying, and loses none', () => 
     stage.doWork()
   }
   expect(indexes).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
+})
+
+test('an order that comes while watches are asked for waits for the next cycle', () => {
+  // It may be of an entry that was proposed behind such a watch, which has to be fed it.
+  let arrive = (): void => put(['late'], 1)
+  const takeAsked = (): number => {
+    arrive()
+    arrive = () => undefined
+    return 0
+  }
+  const desk = { takeAsked, replies: { isOn: false } } as unknown as WatchDesk
+  const { stage, put, applied } = open(() => undefined, 2 ** 22, 64, desk)
+  stage.doWork()
+  expect(applied()).toEqual([])
+  stage.doWork()
+  expect(applied()).toEqual([1])
+})
+
+test('an order that nobody can carry out is a bug', () => {
+  const { stage, give } = open(() => undefined)
+  order(give, [999])
+  expect(() => stage.doWork()).toThrow('an order has somebody to carry it out')
 })
 
 test('a state machine that throws is named, with the index', () => {

@@ -1,7 +1,8 @@
 /** Reads and leases at the decide stage: cells in, cells out, and two clocks that disagree. */
 import { expect, test } from 'vitest'
+import type { MessageCodec } from '../../src/codec/message-codec.ts'
 import type { Core, Effect, Input } from '../../src/core/engine.ts'
-import type { LogIndex } from '../../src/core/ids.ts'
+import type { LogIndex, NodeId } from '../../src/core/ids.ts'
 import { isLeaseValid, leaseLifeOf, leaseMemory, openLease } from '../../src/ring/lease.ts'
 import { createDecideStage } from '../../src/stages/decide-stage.ts'
 import * as reads from '../../src/stages/read-cells.ts'
@@ -9,17 +10,24 @@ import { cellRing, cellsOf, logRing, order, port } from '../support/engine-cells
 
 type Answer = (input: Input<never>, effects: Effect<never>[]) => void
 
+/** Messages here are numbers. */
+const codec = {
+  encode: (message: number, words: Float64Array, base: number) => void (words[base] = message),
+  probeOf: () => 0,
+} as unknown as MessageCodec<never>
+
 function open(answer: Answer) {
   const toApply = cellRing()
   const asked = cellRing()
+  const toFanout = cellRing()
   const clock = { now: 1_000, wall: 50_000 }
   const words = openLease(leaseMemory())
   const core = { step: answer, view: { chosen: 0, held: 0 } } as unknown as Core<never>
   const stage = createDecideStage<never>({
-    ...{ core, codec: undefined as never, logRings: [logRing()], reads: asked },
+    ...{ core, codec, logRings: [logRing()], reads: asked },
     ...{ submitted: cellRing(), received: cellRing(), fromWal: cellRing() },
     ...{ fromApply: cellRing(), fromFanout: cellRing(), toApply: port(toApply) },
-    ...{ toWal: port(cellRing()), toFanout: port(cellRing()), toIngest: null },
+    ...{ toWal: port(cellRing()), toFanout: port(toFanout), toIngest: null },
     ...{ answersAll: false, retainBytes: 0, appliesHere: true, nowMs: () => clock.now },
     ...{ onEvent: () => undefined, onView: () => undefined },
     lease: { words, wallMs: () => clock.wall },
@@ -28,7 +36,9 @@ function open(answer: Answer) {
     order(port(asked), [reads.READ_ASKED, ...values])
     stage.doWork()
   }
-  return { stage, ask, clock, words, orders: () => cellsOf(toApply).map((c) => c.slice(0, 4)) }
+  const orders = () => cellsOf(toApply).map((c) => c.slice(0, 4))
+  const sent = () => cellsOf(toFanout).map(([message, to]) => [message, to])
+  return { stage, ask, clock, words, orders, sent }
 }
 
 const ready = (id: number, index: number, lease: boolean): Effect<never> => ({
@@ -75,6 +85,27 @@ test('a lease is shared with both clocks, and a read by lease names its life', (
   expect(named.slice(0, 2)).toEqual([life, life])
   expect(named[2]).not.toBe(0)
   expect(isLeaseValid(words, named[2]!, 1_001, 50_001)).toBe(false)
+})
+
+test('what is said by lease leaves if the lease is valid behind the step, else a no', () => {
+  const { ask, sent, stage, clock } = open((input, effects) => {
+    if (input.kind !== 'read-asked') return
+    if (input.id === 1) effects.push({ kind: 'lease', until: 1_500 })
+    const [to, message, otherwise] = [4 as NodeId, 100 as never, 200 as never]
+    effects.push({ kind: 'send-by-lease', to, message, otherwise })
+    if (input.boundMs > 0) clock.now += input.boundMs // a step that took so long
+  })
+  stage.doWork() // the tick that takes both clocks
+  ask(1, 1, 0)
+  ask(2, 1, 600)
+  clock.now = 1_400
+  clock.wall += 600 // the machine slept: only the wall knows
+  ask(3, 1, 0)
+  expect(sent()).toEqual([
+    [100, 4],
+    [200, 4],
+    [200, 4],
+  ])
 })
 
 test('clocks that part are told to the core before the tick, and only then', () => {

@@ -10,13 +10,13 @@ import { cellRing, cellsOf, logRing, port, putFrame } from '../support/engine-ce
 const PEER = 3
 const KIND = 9
 
-function open(delay: Delay | null = null, capacityCells = 64) {
+function open(delay: Delay | null = null, capacityCells = 64, checksBodies = true) {
   const inbox = openInbox(inboxMemory(64, 2 ** 18))
   const out = cellRing(capacityCells)
   const clock = { ms: 0 }
   const invalid = { count: 0 }
   const link = {
-    ...{ peer: PEER, cells: inbox.cells, log: inbox.log, ring: 2, delay },
+    ...{ peer: PEER, cells: inbox.cells, log: inbox.log, ring: 2, delay, checksBodies },
     onInvalid: () => void (invalid.count += 1),
     onPayload: () => undefined,
   }
@@ -66,6 +66,15 @@ test.each([0, 20, 70, 127, 130, 200])(
     expect(invalid.count).toBe(1)
   },
 )
+
+test('within a process headers are checked, bodies when they are applied', () => {
+  const { put, work, invalid } = open(null, 64, false)
+  put(1, 5, 70) // in the body
+  expect(work()).toHaveLength(2)
+  put(1, 6, 20) // in the header
+  expect(work()).toEqual([])
+  expect(invalid.count).toBe(1)
+})
 
 test('messages of an emulated link keep their order and come when they are due', () => {
   const delay = createDelay({ rttMs: 20, jitterMs: 8, bandwidthMbps: 0, seed: 4 })

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { writeRecord } from '../../src/codec/record.ts'
 import { type LogIndex, ballotOf, nodeId } from '../../src/core/ids.ts'
 import { openWal } from '../../src/wal/open.ts'
+import { retainedFirst, trim } from '../../src/wal/wal.ts'
 import * as cell from '../../src/stages/cells.ts'
 import { createWalStage } from '../../src/stages/wal-stage.ts'
 import { release } from '../../src/ring/log-ring.ts'
@@ -27,7 +28,7 @@ function open(readbackBytes = 2 ** 16) {
     onGroup: (batches) => void groups.push(batches),
   })
   const give = port(orders)
-  const state = { lsn: 0, last: 0 }
+  const state = { lsn: 0, last: 0, floor: 0 }
   const append = (payloads: readonly string[]): void => {
     const first = state.last + 1
     const { frame, place } = putFrame(log, payloads, { first, ballot: BALLOT })
@@ -40,18 +41,18 @@ function open(readbackBytes = 2 ** 16) {
     words[cell.AT_SIZE] = frame.sizeBytes
     words[cell.AT_FRAMES] = 1
     words[cell.AT_RING] = 0
-    words[5] = 0
+    words[5] = state.floor
     words[cell.AT_APPEND_OFFSET] = place.offset
     words[cell.AT_APPEND_LAZY] = 0
     order(give, [...words])
   }
-  const read = (ticket: number, from: number, through: number): void =>
-    order(give, [cell.READ, ticket, from, through, 65_536])
+  const read = (ticket: number, from: number, through: number, within = 0): void =>
+    order(give, [cell.READ, ticket, from, through, 65_536, within])
   const work = () => {
     stage.doWork()
     return cellsOf(events)
   }
-  return { stage, append, read, work, groups, readback, wal, clock }
+  return { stage, append, read, work, groups, log, readback, wal, clock, state }
 }
 
 test('one sync covers all that waits, and durable is told behind it', () => {
@@ -85,6 +86,35 @@ test('a read of nothing is answered with no frames', () => {
   append(['a'])
   read(1, 2, 9)
   expect(work().at(-1)!.slice(0, 3)).toEqual([cell.READ_DONE, 1, 0])
+})
+
+test('a read may begin with the frame that holds its index, if it says so', () => {
+  const { append, read, work } = open()
+  append(['a', 'b', 'c'])
+  append(['d'])
+  read(1, 2, 4, 1)
+  const [, done, first, second] = work()
+  expect(done!.slice(1, 4)).toEqual([1, 2, 1])
+  expect([first![1], second![1]]).toEqual([1, 4])
+  read(2, 1, 4, 1)
+  expect(work()[0]!.slice(1, 3)).toEqual([2, 2])
+  read(3, 2, 4)
+  expect(() => work()).toThrow('a read begins where a frame begins')
+})
+
+test('an answer says what the log on the disk begins with', () => {
+  const { append, read, work, wal, log, state } = open()
+  for (let i = 0; i < 9; i++) {
+    state.floor = state.last
+    append(['x'.repeat(2 ** 16)])
+    work()
+    release(log, log.published)
+  }
+  trim(wal, 8 as LogIndex)
+  const first = retainedFirst(wal)
+  expect(first).toBeGreaterThan(1)
+  read(1, 1, 9, 1)
+  expect(work()[0]!.slice(0, 4)).toEqual([cell.READ_DONE, 1, 0, first])
 })
 
 test('a read waits for room in its ring, and others are not lost behind it', () => {

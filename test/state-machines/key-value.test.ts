@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
-import type { ApplyBatch, StateMachine } from '../../src/base/state-machine.ts'
+import type { StateMachine } from '../../src/base/state-machine.ts'
+import { createFrameHeader, readFrameHeader } from '../../src/codec/frame.ts'
+import { type Reply, createFrameBatch } from '../../src/stages/frame-batch.ts'
 import { createHashStateMachine } from '../../src/state-machines/hash-state-machine.ts'
 import {
   createKeyValueStateMachine,
@@ -7,31 +9,23 @@ import {
   encodeDelete,
   encodePut,
 } from '../../src/state-machines/key-value.ts'
+import { logRing, putFrame } from '../support/engine-cells.ts'
 
 const bytes = (value: string): Uint8Array => new TextEncoder().encode(value)
 const textOf = (value: Uint8Array): string => new TextDecoder().decode(value)
 
 /** Applies the entries as one batch; returns the first byte of each answer, -1 for none. */
 function apply(machine: StateMachine, entries: readonly Uint8Array[]): number[] {
-  const answers = entries.map(() => -1)
-  const all = Buffer.concat(entries)
-  let place = -1
-  const batch = {
-    first: 1,
-    count: entries.length,
-    bytes: new Uint8Array(all),
-    offset: 0,
-    size: 0,
-    payload: (i: number) => entries[i]!,
-    reply: (i: number, answer: Uint8Array) => void (answers[i] = answer[0]!),
-    next() {
-      place += 1
-      batch.offset += batch.size
-      batch.size = entries[place]?.length ?? 0
-      return place < entries.length
-    },
-  } satisfies ApplyBatch
+  const log = logRing()
+  putFrame(log, entries, { first: 1 })
+  const header = createFrameHeader()
+  expect(readFrameHeader(log.bytes, log.view, 0, log.capacityBytes, header)).toBe('ok')
+  const replies: Reply[] = []
+  const batch = createFrameBatch()
+  batch.enter(log, 0, 1, header, replies)
   machine.apply(batch)
+  const answers = entries.map(() => -1)
+  for (const { place, bytes: answer } of replies) answers[place - 1] = answer[0]!
   return answers
 }
 

@@ -575,6 +575,12 @@ function carryOut(cluster: Cluster, node: Node, effect: CoreEffect): void {
       cover(oracle, effect.message.kind)
       return transmit(cluster, node, to, effect.message, contents)
     }
+    case 'send-by-lease': {
+      const isValid = clockOf(cluster, node) < node.leaseUntil
+      cover(oracle, isValid ? 'by-lease' : 'not-by-lease')
+      const message = isValid ? effect.message : effect.otherwise
+      return carryOut(cluster, node, { kind: 'send', to: effect.to, message, frames: [] })
+    }
     case 'read': {
       check(effect.from <= effect.through, 'a read has a range')
       const { readDelay } = cluster.options

@@ -47,11 +47,13 @@ export interface MadeFrame {
 /** A frame in a ring, as ingest makes it. */
 export function putFrame(
   log: LogRing,
-  payloads: readonly string[],
+  payloads: readonly (string | Uint8Array)[],
   fields: { first: number; clientId?: number; clientSequence?: number; ballot?: number },
 ): MadeFrame {
   const { first, clientId = 7, clientSequence = 1, ballot = 65_537 } = fields
-  const bytes = payloads.map((one) => new TextEncoder().encode(one))
+  const bytes = payloads.map((one) =>
+    typeof one === 'string' ? new TextEncoder().encode(one) : one,
+  )
   const bodySizeBytes = bytes.reduce((sum, one) => sum + entrySizeOf(one.length), 0)
   const sizeBytes = frameSizeOf(bodySizeBytes)
   const offset = tryClaim(log, sizeBytes)

@@ -20,7 +20,7 @@ import {
   type StageName,
   VIEW_COUNTERS,
 } from '../../../src/engine/topology.ts'
-import { bellStatisticsOf, openBell } from '../../../src/ring/bell.ts'
+import { type BellStatistics, bellStatisticsOf, openBell } from '../../../src/ring/bell.ts'
 import { openCellRing, statisticsOf as cellStatisticsOf } from '../../../src/ring/cell-ring.ts'
 import { type Counters, countersOf, openCounters, set } from '../../../src/ring/counters.ts'
 import {
@@ -116,8 +116,9 @@ export function openClientOf(
     clientIdBase: (spec.nonce % 2 ** 31) * 2 ** 21 + 1,
     payloadSizeBytesMax: tuning.batchBytesMax - 1_024,
     completesOnApply: false,
+    later: queueMicrotask,
     clusterId: spec.clusterId,
-    readSide: null,
+    readers: null,
   })
   const toIngest = outPort(openCellRing(memory.admissions), null)
   return {
@@ -204,11 +205,11 @@ export function statisticsOf(memory: NodeMemory): NodeStatistics {
   for (const { peer, memory: inbox } of memory.inboxes) {
     rings[`inbox-${peer}`] = logStatisticsOf(openLogRing(inbox.log))
   }
-  const parks: Record<string, number> = {}
+  const threads: Record<string, BellStatistics> = {}
   for (const [thread, bell] of Object.entries(memory.bells)) {
-    parks[thread] = bellStatisticsOf(openBell(bell)).parks
+    threads[thread] = bellStatisticsOf(openBell(bell))
   }
-  return { stages, rings, parks }
+  return { stages, rings, threads }
 }
 
 export const closedError = (): ReplicaError =>

@@ -18,8 +18,8 @@ import {
   makeFolder,
 } from '../../../src/engine/local-cluster.ts'
 import type { NodeSpec } from '../../../src/engine/node-spec.ts'
-import type { ReplicaNode } from '../../../src/engine/node.ts'
-import { noReads } from '../../../src/engine/read-client.ts'
+import { type ReplicaNode, slowDiskOf } from '../../../src/engine/node.ts'
+import { noReaders } from '../../../src/engine/reader.ts'
 import {
   type NodeMemory,
   STAGE_COUNTERS,
@@ -265,10 +265,11 @@ async function openLimitMember(
     propose: (payload, proposeOptions) => client.propose(payload, proposeOptions),
     writer: () => client.writer(),
     ...WITHOUT_SESSIONS,
-    ...noReads('reads of a limit engine'),
+    ...noReaders('reads of a limit engine'),
     ...NOT_OPERATED,
     status: statusOf(id, memory),
     statistics: () => statisticsOf(memory),
+    slowDisk: slowDiskOf(memory),
     close: () => (closing ??= close()),
     async kill() {
       client.fail(closedError())

@@ -12,8 +12,8 @@ import type { ApplyReport } from '../../../src/engine/assemble.ts'
 import { type CallerLoop, startCallerLoop } from '../../../src/engine/caller-loop.ts'
 import { type NodeOptions, specOf } from '../../../src/engine/config.ts'
 import type { NodeSpec } from '../../../src/engine/node-spec.ts'
-import type { NodeEvent, ReplicaNode } from '../../../src/engine/node.ts'
-import { noReads } from '../../../src/engine/read-client.ts'
+import { type NodeEvent, type ReplicaNode, slowDiskOf } from '../../../src/engine/node.ts'
+import { noReaders } from '../../../src/engine/reader.ts'
 import {
   type NodeMemory,
   STAGE_COUNTERS,
@@ -116,10 +116,11 @@ export async function openLimitNode(
     propose: (payload, proposeOptions) => client.client.propose(payload, proposeOptions),
     writer: () => client.client.writer(),
     ...WITHOUT_SESSIONS,
-    ...noReads('reads of a limit engine'),
+    ...noReaders('reads of a limit engine'),
     ...NOT_OPERATED,
     status: statusOf(id, memory),
     statistics: () => statisticsOf(memory),
+    slowDisk: slowDiskOf(memory),
     close: () => (closing ??= close()),
     async kill() {
       client.client.fail(closedError())

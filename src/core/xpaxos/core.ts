@@ -42,6 +42,8 @@ import {
   noteHeartbeatReply,
   onConfirm,
   onConfirmed,
+  onLeaseIndex,
+  onLeaseIndexReply,
   onReadAsked,
   onReadIndex,
   onReadIndexReply,
@@ -186,6 +188,10 @@ function onMessage(
       return onReadIndex(state, from, message)
     case 'read-index-reply':
       return onReadIndexReply(state, message, effects)
+    case 'lease-index':
+      return onLeaseIndex(state, from, message, effects)
+    case 'lease-index-reply':
+      return onLeaseIndexReply(state, message, effects)
     default:
       return unreachable(message)
   }

@@ -171,6 +171,18 @@ export interface ReadIndexReply {
   readonly request: number
   readonly index: LogIndex
 }
+/** The same for reads by lease: answered at once, by the leader's lease or with a no. */
+export interface LeaseIndex {
+  readonly kind: 'lease-index'
+  readonly request: number
+}
+export interface LeaseIndexReply {
+  readonly kind: 'lease-index-reply'
+  readonly request: number
+  readonly index: LogIndex
+  /** 1: the lease was valid when `index` had been read; 0: ask for a round instead. */
+  readonly valid: number
+}
 
 /** From the leader of `ballot`: stand for leadership now, whoever is content (R24). */
 export interface TakeOver {
@@ -207,3 +219,5 @@ export type XPaxosMessage =
   | LeaseReleased
   | ReadIndex
   | ReadIndexReply
+  | LeaseIndex
+  | LeaseIndexReply

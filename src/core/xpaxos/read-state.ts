@@ -37,7 +37,7 @@ export interface ReadRound {
   sentAt: number
 }
 
-/** Another node asks the leader for a read index. */
+/** What this node asked the leader: a read index for these reads. */
 export interface ReadRequest {
   readonly number: number
   reads: OwnRead[]
@@ -64,7 +64,11 @@ export interface ReadState {
   /** Of the last round; with the ballot, which no process resumes, it is never used twice. */
   roundNumber: number
   request: ReadRequest | null
-  /** Starts at `requestBase`, so that no late reply answers a request of another process. */
+  /** By lease at another node than the leader, and not asked for yet. */
+  leaseWaiting: OwnRead[]
+  /** Beside `request`, so that no read by lease waits for a round. */
+  leaseRequest: ReadRequest | null
+  /** Of both; starts at `requestBase`: no late reply answers a request of another process. */
   requestNumber: number
   /** The own ballot that `round`, `requests` and `acceptedBy` belong to; 0: does not lead. */
   ballot: Ballot
@@ -116,6 +120,8 @@ export const createReadState = (requestBase: number): ReadState => ({
   round: null,
   roundNumber: 0,
   request: null,
+  leaseWaiting: [],
+  leaseRequest: null,
   requestNumber: requestBase,
   ballot: NO_BALLOT,
   acceptedBy: new Set(),
@@ -132,10 +138,18 @@ export function noteRole({ readState: reads, leadership }: State): void {
   reads.acceptedBy.clear()
   reads.isServed = false
   reads.requests.clear()
-  const { round, request, waiting } = reads
-  reads.waiting = [...(round?.own ?? []), ...(request?.reads ?? []), ...waiting]
+  const { round, request, leaseRequest, waiting, leaseWaiting } = reads
+  reads.waiting = [
+    ...(round?.own ?? []),
+    ...(request?.reads ?? []),
+    ...(leaseRequest?.reads ?? []),
+    ...leaseWaiting,
+    ...waiting,
+  ]
   reads.round = null
   reads.request = null
+  reads.leaseRequest = null
+  reads.leaseWaiting = []
 }
 
 /** A voter holds the own log through here, durably and in the own ballot. */

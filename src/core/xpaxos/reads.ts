@@ -7,6 +7,9 @@
  *       |         | ------------> |     confirm(b, round): the round starts behind the reads
  *       |         | <------------ |     confirmed(round, promised)
  *       | <------ |               |     read-index-reply(index); then wait for applied >= index
+ *       |         |               |
+ *       | ------> |               |     lease-index: for reads by lease
+ *       | <------ |               |     lease-index-reply(index), at once, if the lease is valid
  *
  * Invariants: the index of a round is what was announced when it began, and all its reads came
  * before; it counts only voters that had promised the leader's ballot when they answered, so that
@@ -16,7 +19,7 @@
  * message that was lost, late or repeated.
  */
 import type { ReadMode } from '../engine.ts'
-import type { NodeId } from '../ids.ts'
+import { type LogIndex, NO_INDEX, type NodeId } from '../ids.ts'
 import { isVoter, keepsState } from '../membership.ts'
 import { isContent } from './election.ts'
 import type {
@@ -24,12 +27,15 @@ import type {
   Confirmed,
   Heartbeat,
   HeartbeatReply,
+  LeaseIndex,
+  LeaseIndexReply,
   ReadIndex,
   ReadIndexReply,
 } from './messages.ts'
 import { asksLease, grant, leasesOn, noteGrant, noteLeaseRound } from './lease.ts'
 import {
   type OwnRead,
+  type ReadRequest,
   type ReadRound,
   announcedOf,
   isReadQuorum,
@@ -59,8 +65,10 @@ export function onReadAsked(
     effects.push({ kind: 'read-ready', id, index: announcedOf(state), lease: true })
     return
   }
-  if (reads.waiting.length >= READS_MAX) return refuse(effects, id, 'overloaded')
-  reads.waiting.push({ id, deadline: now + DEADLINE_TIMEOUTS * config.electionTimeoutMs })
+  const isByLease = mode === 'lease' && state.leadership === null
+  const waiting = isByLease ? reads.leaseWaiting : reads.waiting
+  if (waiting.length >= READS_MAX) return refuse(effects, id, 'overloaded')
+  waiting.push({ id, deadline: now + DEADLINE_TIMEOUTS * config.electionTimeoutMs })
 }
 
 /**
@@ -91,11 +99,17 @@ export function pumpReads(state: State, effects: Effects): void {
   noteRole(state)
   if (state.leadership !== null) {
     if (reads.round === null && serves(state)) startRound(state, effects)
-  } else if (reads.request === null && reads.waiting.length > 0) {
-    reads.requestNumber += 1
-    reads.request = { number: reads.requestNumber, reads: reads.waiting, sentAt: -1 }
+    return
+  }
+  if (reads.request === null && reads.waiting.length > 0) {
+    reads.request = startRequest(state, reads.waiting)
     reads.waiting = []
-    askLeader(state, effects)
+    askLeader(state, 'read-index', reads.request, effects)
+  }
+  if (reads.leaseRequest === null && reads.leaseWaiting.length > 0) {
+    reads.leaseRequest = startRequest(state, reads.leaseWaiting)
+    reads.leaseWaiting = []
+    askLeader(state, 'lease-index', reads.leaseRequest, effects)
   }
 }
 
@@ -172,23 +186,66 @@ export function onReadIndex(state: State, from: NodeId, { request }: ReadIndex):
   if (peerOf(state, from) !== undefined) reads.requests.set(from, request)
 }
 
+/**
+ * A read by lease of another node: the index is read here, and the validity looked at behind it, by
+ * the clock (R34). While the lease is valid nobody else has announced anything, so the index is not
+ * below what was announced anywhere when the request came. No lease: the asker wants a round.
+ */
+export function onLeaseIndex(
+  state: State,
+  from: NodeId,
+  { request }: LeaseIndex,
+  effects: Effects,
+): void {
+  if (state.leadership === null || peerOf(state, from) === undefined) return
+  const kind = 'lease-index-reply'
+  const otherwise = { kind, request, index: NO_INDEX, valid: 0 } as const
+  const message = { kind, request, index: announcedOf(state), valid: 1 } as const
+  effects.push({ kind: 'send-by-lease', to: from, message, otherwise })
+}
+
 // ---- Followers and learners ------------------------------------------------------------------
 
 export function onReadIndexReply(state: State, message: ReadIndexReply, effects: Effects): void {
   const { readState: reads } = state
   if (reads.request === null || reads.request.number !== message.request) return
-  const { index } = message
-  for (const { id } of reads.request.reads)
-    effects.push({ kind: 'read-ready', id, index, lease: false })
+  answerAll(reads.request, message.index, effects)
   reads.request = null
 }
 
-function askLeader(state: State, effects: Effects): void {
-  const { request } = state.readState
+/** A no puts its reads among those that want a round, with the deadlines they have. */
+export function onLeaseIndexReply(
+  state: State,
+  { request, index, valid }: LeaseIndexReply,
+  effects: Effects,
+): void {
+  const { readState: reads } = state
+  const asked = reads.leaseRequest
+  if (asked === null || asked.number !== request) return
+  if (valid === 1) answerAll(asked, index, effects)
+  else reads.waiting = [...asked.reads, ...reads.waiting]
+  reads.leaseRequest = null
+}
+
+function answerAll({ reads }: ReadRequest, index: LogIndex, effects: Effects): void {
+  for (const { id } of reads) effects.push({ kind: 'read-ready', id, index, lease: false })
+}
+
+function startRequest({ readState }: State, reads: OwnRead[]): ReadRequest {
+  readState.requestNumber += 1
+  return { number: readState.requestNumber, reads, sentAt: -1 }
+}
+
+function askLeader(
+  state: State,
+  kind: 'read-index' | 'lease-index',
+  request: ReadRequest,
+  effects: Effects,
+): void {
   const id = heardLeaderOf(state)
-  if (request === null || id === 0 || peerOf(state, id)?.up !== true) return
+  if (id === 0 || peerOf(state, id)?.up !== true) return
   request.sentAt = state.now
-  send(effects, id, { kind: 'read-index', request: request.number })
+  send(effects, id, { kind, request: request.number })
 }
 
 const heardLeaderOf = (state: State): NodeId | 0 =>
@@ -219,7 +276,7 @@ export function noteHeartbeatReply(state: State, from: NodeId, message: Heartbea
 /** Repeats what may have been lost, and gives up what is late. */
 export function tickReads(state: State, effects: Effects): void {
   const { readState: reads, now, config } = state
-  const { round, request } = reads
+  const { round, request, leaseRequest } = reads
   const reason = state.leadership === null && heardLeaderOf(state) === 0 ? 'no-leader' : 'late'
   const keep = ({ id, deadline }: OwnRead): boolean => {
     if (now < deadline) return true
@@ -227,11 +284,19 @@ export function tickReads(state: State, effects: Effects): void {
     return false
   }
   reads.waiting = keepIf(reads.waiting, keep)
+  reads.leaseWaiting = keepIf(reads.leaseWaiting, keep)
   if (round !== null) round.own = keepIf(round.own, keep)
   if (request !== null) {
     request.reads = keepIf(request.reads, keep)
     if (request.reads.length === 0) reads.request = null
-    else if (isDue(request.sentAt, now, config.heartbeatMs)) askLeader(state, effects)
+    else if (isDue(request.sentAt, now, config.heartbeatMs))
+      askLeader(state, 'read-index', request, effects)
+  }
+  if (leaseRequest !== null) {
+    leaseRequest.reads = keepIf(leaseRequest.reads, keep)
+    if (leaseRequest.reads.length === 0) reads.leaseRequest = null
+    else if (isDue(leaseRequest.sentAt, now, config.heartbeatMs))
+      askLeader(state, 'lease-index', leaseRequest, effects)
   }
   if (round === null || state.leadership?.ballot !== reads.ballot) return
   if (isDue(round.sentAt, now, config.heartbeatMs)) sendRound(state, round, effects)

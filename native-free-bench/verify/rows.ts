@@ -1,0 +1,12 @@
+/** Every promised figure, in the order of the table of the contract. */
+import type { Figure } from './figure.ts'
+import { FAULT_ROWS } from './fault-rows.ts'
+import type { Lab } from './lab.ts'
+import { THROUGHPUT_ROWS } from './throughput-rows.ts'
+
+export interface Row {
+  readonly name: string
+  run(lab: Lab): Promise<readonly Figure[]>
+}
+
+export const ROWS: readonly Row[] = [...THROUGHPUT_ROWS, ...FAULT_ROWS]

@@ -1,0 +1,50 @@
+/** The body of `xpaxos verify`: parse, measure row by row, print the table, say how it ended. */
+import { writeFileSync } from 'node:fs'
+import { runTrial } from '../../native-free-bench/run-trial.ts'
+import { jsonOf } from '../../native-free-bench/results.ts'
+import { ROWS } from '../../native-free-bench/verify/rows.ts'
+import { isVerified, runVerify, verifyText } from '../../native-free-bench/verify/run-verify.ts'
+import { type Exit, EXIT } from './exit.ts'
+import { type Flags, outputProblems, refuse, withHooks } from './hooks.ts'
+
+const WARMUP_S = 1
+
+export async function runVerifyCommand(flags: Flags, problems: readonly string[]): Promise<Exit> {
+  const rounds = numberOf(flags, 'rounds', 1, 100)
+  const durationS = numberOf(flags, 'duration', 0.5, 3_600)
+  const names = typeof flags['rows'] === 'string' ? flags['rows'].split(',') : null
+  const known = ROWS.map(({ name }) => name)
+  const unknown = (names ?? []).filter((name) => !known.includes(name))
+  refuse(
+    problems,
+    typeof rounds === 'string' ? [rounds] : [],
+    typeof durationS === 'string' ? [durationS] : [],
+    unknown.map((name) => `--rows: want some of ${known.join(', ')}, not ${name}`),
+    outputProblems(flags),
+  )
+  const rows = ROWS.filter(({ name }) => names?.includes(name) ?? true)
+  const given = flags['dataDir']
+  const dataDir = typeof given === 'string' ? given : null
+  const options = {
+    rounds: Number(rounds),
+    durationS: Number(durationS),
+    warmupS: WARMUP_S,
+    dataDir,
+  }
+  const result = await withHooks(flags, (hooks) => runVerify(rows, options, hooks, runTrial))
+  const { json } = flags
+  if (json === '-') process.stdout.write(jsonOf(result))
+  else {
+    process.stdout.write(verifyText(result))
+    if (typeof json === 'string') writeFileSync(json, jsonOf(result))
+  }
+  if (result.partial) return EXIT.interrupted
+  return isVerified(result) ? EXIT.done : EXIT.failed
+}
+
+/** The number, or the refusal. */
+function numberOf(flags: Flags, key: string, min: number, max: number): number | string {
+  const value = Number(flags[key])
+  if (value >= min && value <= max) return value
+  return `--${key}: want a number in [${min}, ${max}], not ${String(flags[key])}`
+}
