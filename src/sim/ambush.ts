@@ -27,7 +27,7 @@ export function layAmbush<M>(
 ): void {
   if (leader === target || !leader.alive) return
   for (const other of world.nodes) cut(world, target, other)
-  const change = { kind: 'remove', id: target.id as NodeId } as const
+  const change = { kind: 'remove', id: target.id } as const
   const order = ask(world, leader, { change, target: 0, retireUs: -1 })
   world.ambush = { order, target: target.place, isCrash }
 }
