@@ -25,6 +25,7 @@ import { createFanoutStage } from '../stages/fanout-stage.ts'
 import { outPort } from '../stages/port.ts'
 import { createReadDesk } from '../stages/read-desk.ts'
 import { createReceiveStage } from '../stages/receive-stage.ts'
+import { type RetentionLimits, STRETCH_SIZE_BYTES, createRetention } from '../stages/retention.ts'
 import type { Stage } from '../stages/stage.ts'
 import { createWalStage } from '../stages/wal-stage.ts'
 import type { Wal } from '../wal/wal.ts'
@@ -298,17 +299,20 @@ function fanoutStage(
 
 function decideStage(parts: Parts, recovery: Recovery): Stage {
   const { spec } = parts
-  if (spec.engine === 'xpaxos') return driveCore(parts, xpaxosOf(spec, recovery), xpaxosCodec)
-  return driveCore(parts, basicPaxosOf(spec, recovery), basicPaxosCodec)
+  if (spec.engine === 'xpaxos')
+    return driveCore(parts, recovery, xpaxosOf(spec, recovery), xpaxosCodec)
+  return driveCore(parts, recovery, basicPaxosOf(spec, recovery), basicPaxosCodec)
 }
 
 function driveCore<Message>(
   parts: Parts,
+  recovery: Recovery,
   core: Core<Message>,
   codec: MessageCodec<Message>,
 ): Stage {
   const { memory, logRings, bellOf, onEvent, spec } = parts
   const view = openCounters(VIEW_COUNTERS, memory.view)
+  const retention = createRetention(limitsOf(spec), recovery.wal.stretches, stretchOf(spec))
   return createDecideStage({
     core,
     codec,
@@ -324,13 +328,27 @@ function driveCore<Message>(
     toFanout: outPort(openCellRing(memory.fanoutOrders), bellOf('fanout')),
     toIngest: outPort(openCellRing(memory.admissions), bellOf('ingest')),
     answersAll: spec.engine === 'basic-paxos',
-    retainBytes: spec.tuning.retainBytes,
+    retention,
     nowMs: processMs,
     lease: spec.tuning.leaseMs > 0 ? { words: openLease(memory.lease), wallMs } : null,
     onEvent,
-    onView: (roundTripUs) => publishView(view, core.view, roundTripUs),
+    onView: (roundTripUs) => {
+      const { reducedThrough } = retention
+      publishView(view, core.view, { roundTripUs, reducedThrough })
+    },
   })
 }
+
+/** The WAL trims whole segments: much shorter stretches would only be counted. */
+const stretchOf = ({ tuning }: NodeSpec): number =>
+  Math.min(STRETCH_SIZE_BYTES, tuning.walSegmentSizeBytes / 4)
+
+const limitsOf = ({ tuning }: NodeSpec): RetentionLimits => ({
+  retainBytes: tuning.retainBytes,
+  laggardBytesMax: tuning.laggardBytesMax,
+  loggerBytesMax: tuning.loggerBytesMax,
+  isStrict: tuning.loggerStrict === 1,
+})
 
 function applyStage(parts: Parts, stateMachine: StateMachine, check: ApplyCheck): Stage {
   const { memory, logRings, bellOf, counters, spec } = parts

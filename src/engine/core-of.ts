@@ -2,6 +2,7 @@
  * Makes the protocol core of a node from its spec and what its WAL recovered. Runs on the thread
  * of the decide stage; pure.
  */
+import { FRAME_SIZE_MAX_BYTES } from '../codec/frame.ts'
 import type { Member } from '../core/engine.ts'
 import { createBasicPaxos } from '../core/basic-paxos/core.ts'
 import { nodeId } from '../core/ids.ts'
@@ -21,6 +22,7 @@ export function xpaxosOf(spec: NodeSpec, { wal, configs }: Recovery) {
       windowBytes: tuning.windowBytes,
       batchBytesMax: tuning.batchBytesMax,
       batchEntriesMax: tuning.batchEntriesMax,
+      catchUpBytesMax: catchUpBytesMaxOf(tuning),
       pipelineDepth: tuning.pipelineDepth,
       seed: tuning.seed,
       requestBase: clientIdBaseOf(spec),
@@ -30,6 +32,15 @@ export function xpaxosOf(spec: NodeSpec, { wal, configs }: Recovery) {
     { ...wal, firstRetained: wal.retainedFirst, configs },
   )
 }
+
+/** Never more than a link, a ring or a segment takes as one. */
+const catchUpBytesMaxOf = (tuning: NodeSpec['tuning']): number =>
+  Math.min(
+    tuning.catchUpRatio * tuning.batchBytesMax,
+    FRAME_SIZE_MAX_BYTES,
+    tuning.ringSizeBytes / 4,
+    tuning.walSegmentSizeBytes / 2,
+  )
 
 /** A node that joins a running cluster starts alone, as a learner: the log tells it the rest. */
 function firstMembers({ id, members, joins }: NodeSpec): readonly Member[] {

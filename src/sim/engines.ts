@@ -43,6 +43,7 @@ export const xpaxosEngine: Engine<XPaxosMessage> = {
         windowBytes,
         batchBytesMax,
         batchEntriesMax,
+        catchUpBytesMax: 4 * batchBytesMax,
         pipelineDepth,
         seed: (seed + 1_000 * life) | 0,
         requestBase: 2 ** 20 * life, // no seed reads or has leases yet

@@ -3,7 +3,7 @@
  * commit), and reads back frames for peers and appliers that lag. Blocking stage: synchronous file
  * calls, so it owns no socket or timer.
  *
- *     decide --[APPEND, READ, TRIM]--> wal --[DURABLE, READ_DONE]--> decide
+ *     decide --[APPEND, READ, TRIM]--> wal --[DURABLE, READ_DONE, TRIMMED]--> decide
  *
  * Invariants: DURABLE(lsn) leaves only after the sync that covers lsn has returned; a READ sees
  * everything ordered before it; a failed sync throws, is never retried, and ends the node.
@@ -22,6 +22,7 @@ import {
   idle,
   mark,
   readFrames,
+  retainedFirst,
   trim,
 } from '../wal/wal.ts'
 import * as cell from './cells.ts'
@@ -55,7 +56,7 @@ export function createWalStage(wiring: WalStageWiring): Stage {
   const onOrder = (words: Float64Array, base: number): number => {
     if (words[base] === cell.READ) return onRead(words, base) ? 1 : 0
     if (words[base] === cell.TRIM) {
-      trim(wal, words[base + 1]! as LogIndex)
+      onTrim(words[base + 1]! as LogIndex)
       return 1
     }
     if (groupSizeBytes > GROUP_SIZE_BYTES_MAX) return 0
@@ -73,6 +74,12 @@ export function createWalStage(wiring: WalStageWiring): Stage {
     append(wal, recordOf(words, base), lsn, floor, payload, frames)
     groupSizeBytes += sizeBytes
     groupBatches += 1
+  }
+  const onTrim = (through: LogIndex): void => {
+    if (trim(wal, through) === 0) return
+    const base = claim(toDecide)
+    toDecide.words[base] = cell.TRIMMED
+    toDecide.words[base + 1] = retainedFirst(wal)
   }
   const commit = (): void => {
     if (groupBatches === 0) return

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { writeRecord } from '../../src/codec/record.ts'
 import { type LogIndex, ballotOf, nodeId } from '../../src/core/ids.ts'
 import { openWal } from '../../src/wal/open.ts'
+import { retainedFirst } from '../../src/wal/wal.ts'
 import * as cell from '../../src/stages/cells.ts'
 import { createWalStage } from '../../src/stages/wal-stage.ts'
 import { release } from '../../src/ring/log-ring.ts'
@@ -15,7 +16,7 @@ function open(readbackBytes = 2 ** 16) {
   const storage = createMemoryStorage()
   const segmentSizeBytes = 2 ** 18
   const { wal } = openWal(storage, { dir: DIR, identity: IDENTITY, segmentSizeBytes })
-  const log = logRing()
+  const log = logRing(2 ** 20)
   const readback = logRing(readbackBytes)
   const orders = cellRing(256)
   const events = cellRing(256)
@@ -28,7 +29,7 @@ function open(readbackBytes = 2 ** 16) {
   })
   const give = port(orders)
   const state = { lsn: 0, last: 0 }
-  const append = (payloads: readonly string[]): void => {
+  const append = (payloads: readonly string[], floor = 0): void => {
     const first = state.last + 1
     const { frame, place } = putFrame(log, payloads, { first, ballot: BALLOT })
     const words = new Float64Array(16)
@@ -40,18 +41,19 @@ function open(readbackBytes = 2 ** 16) {
     words[cell.AT_SIZE] = frame.sizeBytes
     words[cell.AT_FRAMES] = 1
     words[cell.AT_RING] = 0
-    words[5] = 0
+    words[5] = floor
     words[cell.AT_APPEND_OFFSET] = place.offset
     words[cell.AT_APPEND_LAZY] = 0
     order(give, [...words])
   }
   const read = (ticket: number, from: number, through: number): void =>
     order(give, [cell.READ, ticket, from, through, 65_536])
+  const trim = (through: number): void => order(give, [cell.TRIM, through])
   const work = () => {
     stage.doWork()
     return cellsOf(events)
   }
-  return { stage, append, read, work, groups, readback, wal, clock }
+  return { stage, append, read, trim, work, groups, readback, wal, clock }
 }
 
 test('one sync covers all that waits, and durable is told behind it', () => {
@@ -104,6 +106,20 @@ test('a read waits for room in its ring, and others are not lost behind it', () 
   }
   expect(tickets).toEqual([0, 1, 2, 3, 4, 5])
   expect(durable).toEqual([6, 7])
+})
+
+test('a trim is answered with what is left, and with nothing when nothing went', () => {
+  const { append, work, trim, wal } = open()
+  const text = 'x'.repeat(60_000)
+  for (let i = 0; i < 12; i++) append([text], i)
+  work()
+  trim(0)
+  expect(work()).toEqual([])
+  trim(9)
+  const [cells] = work()
+  expect(cells!.slice(0, 2)).toEqual([cell.TRIMMED, retainedFirst(wal)])
+  expect(cells![1]).toBeGreaterThan(1)
+  expect(cells![1]).toBeLessThanOrEqual(10)
 })
 
 test('ended by force, it syncs nothing more and lets go of the files', () => {
