@@ -46,8 +46,6 @@ function behind(options: Partial<ClusterOptions> = {}): {
   return { cluster, candidate, source, old }
 }
 
-type Fetched = XPaxosMessage & { readonly kind: 'fetched' }
-
 /** What is sent of a kind, with its time. */
 function record<Kind extends XPaxosMessage['kind']>(cluster: Cluster, kind: Kind) {
   const sent: { at: number; message: XPaxosMessage & { kind: Kind }; frames: number }[] = []

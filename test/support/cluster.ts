@@ -90,6 +90,8 @@ export interface ClusterOptions {
   /** How much log a node keeps; absent: all of it. Trims go by stretches of so many bytes. */
   readonly retention?: RetentionLimits
   readonly stretchSizeBytes?: number
+  /** Sizes of frames, in units of 64 bytes: uniform; default 1 to 8. */
+  readonly frameUnits?: readonly [low: number, high: number]
 }
 
 export const DEFAULTS: Omit<ClusterOptions, 'members' | 'seed'> = {
@@ -940,7 +942,7 @@ function createContent(cluster: Cluster, first: number, count: number, ballot: B
     count,
     through: (first + count - 1) as LogIndex,
     ballot,
-    sizeBytes: 64 * between(cluster.random, 1, 8),
+    sizeBytes: 64 * between(cluster.random, ...(cluster.options.frameUnits ?? [1, 8])),
     serial,
     headerCrc: Math.imul(serial, 0x9e3779b1) >>> 0,
   }

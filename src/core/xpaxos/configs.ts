@@ -121,7 +121,7 @@ export function refreshPeers(state: State): void {
   for (let i = peers.length - 1; i >= 0; i--) if (!members.has(peers[i]!.id)) peers.splice(i, 1)
   for (const member of members.values()) {
     const peer = peers.find(({ id }) => id === member.id)
-    if (peer === undefined) peers.push(createPeer(member, state.linksUp.has(member.id)))
+    if (peer === undefined) peers.push(createPeer(member, state.linksUp.has(member.id), state.now))
     else follow(state, peer, member)
   }
   peers.sort((a, b) => a.id - b.id)

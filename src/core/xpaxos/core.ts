@@ -148,7 +148,7 @@ function onMessage(
       return onHeartbeatAndChosen(state, from, message, effects)
     case 'heartbeat-reply':
       noteHeartbeatReply(state, from, message)
-      return onHeartbeatReply(state, from, message)
+      return onHeartbeatReply(state, from, message, effects)
     case 'prepare':
       if (isRemoved(state, from)) return tellRemoved(state, from, effects)
       if (refusedForLease(state, from, message.ballot, effects)) return
@@ -237,6 +237,7 @@ function onLink(state: State, id: NodeId, up: boolean, effects: Effects): void {
   const peer = peerOf(state, id)
   if (peer !== undefined) {
     peer.up = up
+    peer.heardAt = state.now
     resetStream(state, peer)
     if (!up) peer.replyAt = -1
   }
@@ -270,8 +271,9 @@ function onReadDone(
   if (purpose.kind === 'apply') return onApplyRead(state, frames, effects)
   if (purpose.kind === 'fetch') return onFetchRead(state, ticket, frames, effects)
   const peer = peerOf(state, purpose.peer)
-  const isCurrent = peer?.attempt === purpose.attempt && peer.reading === ticket
-  if (isCurrent) onStreamRead(state, peer, frames, effects)
+  if (peer?.reading !== ticket) return
+  peer.reading = 0
+  if (peer.attempt === purpose.attempt) onStreamRead(state, peer, frames, effects)
 }
 
 function onSupplied(

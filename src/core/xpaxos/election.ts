@@ -19,11 +19,11 @@ import { reviewAdmission } from './admission.ts'
 import { mayChange, mustGo, promoteReady } from './change.ts'
 import { chosenConfig, forms, isRemoved, liveMemberships, newestConfig } from './configs.ts'
 import { tendForced } from './forced.ts'
-import { choose, resign, restartPeer } from './leader.ts'
-import { noteLearnt, tendLearner } from './learner.ts'
+import { choose, resign } from './leader.ts'
 import type { Heartbeat, HeartbeatReply, Removed, TakeOver } from './messages.ts'
-import { prepareTargets, standForLeader } from './phase1.ts'
+import { standForLeader } from './phase1.ts'
 import { heldMs } from './lease.ts'
+import { hear, probe } from './probe.ts'
 import { countHeld, noteKept } from './purge.ts'
 import {
   type Effects,
@@ -139,15 +139,21 @@ export function onRemoved(state: State, { index }: Removed, effects: Effects): v
   event(effects, 'removed', index)
 }
 
-export function onHeartbeatReply(state: State, from: NodeId, message: HeartbeatReply): void {
+export function onHeartbeatReply(
+  state: State,
+  from: NodeId,
+  message: HeartbeatReply,
+  effects: Effects,
+): void {
   const peer = peerOf(state, from)
-  if (peer === undefined || message.round + FRESH_ROUNDS < state.round) return
+  if (peer === undefined) return
+  hear(state, peer, message, effects)
+  if (message.round + FRESH_ROUNDS < state.round) return
   peer.replyAt = state.now
   peer.replyPromised = message.promised
   peer.replyContent = message.content === 1
   peer.replyConnected = message.connected === 1
   noteKept(peer, message)
-  if (!isVoter(peer.role)) noteLearnt(state, peer, message.last)
   if (message.promised !== state.promised || ballotOwner(message.promised) !== from) return
   // The leader's own word: while it is content so is this node, and no longer (R18).
   state.contentAt = peer.replyContent ? state.now : -Infinity
@@ -287,26 +293,6 @@ function isHere(state: State, id: NodeId): boolean {
  */
 const isFirst = ({ promised, tail }: State): boolean =>
   promised === NO_BALLOT && lastOf(tail) === NO_INDEX
-
-/** One small message a round to a voter without a stream; a stuck stream starts again. */
-function probe(state: State, effects: Effects): void {
-  const { candidacy, leadership } = state
-  if (candidacy?.selfPromised) prepareTargets(state, candidacy, effects)
-  for (const peer of state.peers) {
-    if (!peer.up) continue
-    if (!isVoter(peer.role)) tendLearner(state, peer, effects)
-    else if (leadership !== null) probeStream(state, leadership, peer, effects)
-  }
-}
-
-function probeStream(state: State, leadership: Leadership, peer: Peer, effects: Effects): void {
-  const stuckMs = 2 * state.config.electionTimeoutMs
-  const stuck = peer.inflight.length > 0 && state.now - peer.progressAt > stuckMs
-  if (stuck) restartPeer(state, peer, effects)
-  else if (peer.phase === 'idle') {
-    send(effects, peer.id, { kind: 'prepare', ballot: leadership.ballot })
-  }
-}
 
 /** A look at a hand-over that runs; who must go and finds no one stops all the same. */
 function tendTransfer(state: State, effects: Effects): void {

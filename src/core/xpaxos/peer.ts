@@ -5,6 +5,7 @@
 import type { Member, MemberRole } from '../engine.ts'
 import { type Ballot, type LogIndex, NO_BALLOT, NO_INDEX, type NodeId } from '../ids.ts'
 import { isElectable } from '../membership.ts'
+import type { State } from './state.ts'
 
 export type StreamPhase = 'idle' | 'streaming' | 'behind-trim'
 
@@ -16,6 +17,8 @@ export interface Peer {
   /** Of a learner: who feeds it; 0: the leader. */
   source: NodeId | 0
   up: boolean
+  /** When it last answered a heartbeat, or its link came up. */
+  heardAt: number
   // Election.
   replyAt: number
   replyContent: boolean
@@ -44,13 +47,14 @@ export interface Peer {
   fedHere: boolean
 }
 
-export function createPeer(member: Member, up: boolean): Peer {
+export function createPeer(member: Member, up: boolean, now: number): Peer {
   return {
     id: member.id,
     role: member.role,
     electable: isElectable(member),
     source: member.source ?? 0,
     up,
+    heardAt: now,
     replyAt: -1,
     replyContent: false,
     replyPromised: NO_BALLOT,
@@ -73,3 +77,7 @@ export function createPeer(member: Member, up: boolean): Peer {
     fedHere: false,
   }
 }
+
+/** It has answered nothing for an election timeout, whatever its link says. */
+export const isSilent = ({ now, config }: State, { heardAt }: Peer): boolean =>
+  now - heardAt > config.electionTimeoutMs

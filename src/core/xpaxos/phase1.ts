@@ -57,7 +57,8 @@ export function onPromise(state: State, from: NodeId, message: Promise1, effects
   const { candidacy, leadership } = state
   if (leadership !== null && message.ballot === leadership.ballot) {
     const peer = peerOf(state, from)
-    if (peer !== undefined) resetPeer(state, effects, peer, message)
+    // One that was asked twice answers twice: what flies already goes on.
+    if (peer !== undefined && peer.phase !== 'streaming') resetPeer(state, effects, peer, message)
     return
   }
   if (candidacy === null || message.ballot !== candidacy.ballot) return

@@ -23,7 +23,7 @@ import {
 } from './state.ts'
 import { chainAt, gather, lastOf } from './tail.ts'
 
-/** Forgets what was sent; answers to it are recognised by their attempt. */
+/** Forgets what was sent; answers to it, and a read that is out, are known by their attempt. */
 export function resetStream(state: State, peer: Peer): void {
   peer.phase = 'idle'
   peer.attempt += 1
@@ -31,7 +31,6 @@ export function resetStream(state: State, peer: Peer): void {
   peer.chosenSent = 0 as LogIndex
   peer.inflight.length = 0
   peer.inflightBytes = 0
-  peer.reading = 0
   peer.progressAt = state.now
 }
 
@@ -99,7 +98,6 @@ export function onStreamRead(
   frames: readonly FrameRef[],
   effects: Effects,
 ): void {
-  peer.reading = 0
   if (peer.phase !== 'streaming') return
   const first = frames[0]?.first
   if (first === undefined) {
