@@ -59,6 +59,8 @@ const ROWS: Rows<XPaxosMessage> = {
       ['chosen', NUMBER],
       ['chosenChain', CHAIN],
       ['held', NUMBER],
+      ['heldByData', NUMBER],
+      ['leaderHolds', NUMBER],
     ],
     encode: (message, words, at) => {
       words[at] = message.round
@@ -66,6 +68,8 @@ const ROWS: Rows<XPaxosMessage> = {
       words[at + 2] = message.chosen
       words[at + 3] = message.chosenChain
       words[at + 4] = message.held
+      words[at + 5] = message.heldByData
+      words[at + 6] = message.leaderHolds
     },
     decode: (words, at) => ({
       kind: 'heartbeat',
@@ -74,6 +78,8 @@ const ROWS: Rows<XPaxosMessage> = {
       chosen: words[at + 2]! as LogIndex,
       chosenChain: words[at + 3]!,
       held: words[at + 4]! as LogIndex,
+      heldByData: words[at + 5]! as LogIndex,
+      leaderHolds: words[at + 6]! as LogIndex,
     }),
   },
   'heartbeat-reply': {
@@ -84,6 +90,8 @@ const ROWS: Rows<XPaxosMessage> = {
       ['content', NUMBER],
       ['connected', NUMBER],
       ['last', NUMBER],
+      ['firstRetained', NUMBER],
+      ['full', NUMBER],
     ],
     encode: (message, words, at) => {
       words[at] = message.round
@@ -91,6 +99,8 @@ const ROWS: Rows<XPaxosMessage> = {
       words[at + 2] = message.content
       words[at + 3] = message.connected
       words[at + 4] = message.last
+      words[at + 5] = message.firstRetained
+      words[at + 6] = message.full
     },
     decode: (words, at) => ({
       kind: 'heartbeat-reply',
@@ -99,6 +109,8 @@ const ROWS: Rows<XPaxosMessage> = {
       content: words[at + 2]!,
       connected: words[at + 3]!,
       last: words[at + 4]! as LogIndex,
+      firstRetained: words[at + 5]! as LogIndex,
+      full: words[at + 6]!,
     }),
   },
   prepare: {

@@ -158,7 +158,7 @@ export function createClientSide(
     if (failure !== null) throw failure
     if (signal?.aborted === true) throw aborted('not-proposed')
     if (!ingest.leads) throw notLeader(ingest.leader)
-    if (!ingest.admits) throw transferring()
+    if (!ingest.admits) throw ingest.closedFor === 'log-full' ? logFull() : transferring()
     const client = clientOf(lane)
     if (proposals.counts.open >= PROPOSALS_MAX || !write(client, payload, mark)) {
       const message = 'too much is proposed and not yet answered'
@@ -204,6 +204,11 @@ export function createClientSide(
 
 const transferring = (): ReplicaError =>
   new ReplicaError('E_TRANSFERRING', 'leadership is being handed over', { reason: 'transfer' })
+
+const logFull = (): ReplicaError =>
+  new ReplicaError('E_LOG_FULL', "a Logger's log is full, and is not to be trimmed", {
+    reason: 'log-full',
+  })
 
 export function notLeader(leader: number): ReplicaError {
   const hint = leader === 0 ? 'no leader is known' : `node ${String(leader)} leads`

@@ -4,7 +4,6 @@
  * back to others that know no better, and stands with their help (R30). It takes the judge's eye to
  * hit that moment.
  */
-import type { NodeId } from '../core/ids.ts'
 import { cut, mend, mendAll } from './network.ts'
 import { crash, restart } from './ops.ts'
 import { type Order, ask } from './orders.ts'

@@ -53,6 +53,7 @@ const INPUT_CODES: Readonly<Record<Input<unknown>['kind'], number>> = {
   transfer: 10,
   'read-asked': 11,
   'clock-jumped': 12,
+  retained: 13,
 }
 
 export function createCoreDriver<M>(

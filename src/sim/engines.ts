@@ -48,6 +48,7 @@ export const xpaxosEngine: Engine<XPaxosMessage> = {
         windowBytes,
         batchBytesMax,
         batchEntriesMax,
+        catchUpBytesMax: Math.min(4 * batchBytesMax, 2 ** 17), // half a segment of its disk
         pipelineDepth,
         seed: (seed + 1_000 * life) | 0,
         requestBase: 2 ** 20 * life, // no seed reads or has leases yet

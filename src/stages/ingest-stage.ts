@@ -24,6 +24,7 @@ import {
   writeFrameHeader,
   writeSessionEntry,
 } from '../codec/frame.ts'
+import type { AdmitReason } from '../core/engine.ts'
 import type { Ballot, LogIndex } from '../core/ids.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
 import { type LogRing, freeBytes, publish, tryClaim } from '../ring/log-ring.ts'
@@ -84,8 +85,9 @@ export {
 
 export interface Ingest extends Stage {
   readonly leads: boolean
-  /** False while leadership is being handed over: what is proposed is refused (R24). */
+  /** False while what is proposed is refused: for a hand-over (R24), or a Logger's full log. */
   readonly admits: boolean
+  readonly closedFor: AdmitReason | null
   /** Where the leader is believed to be after an UNLEAD; 0: not known. */
   readonly leader: number
   openClient(id: number, onProgress: () => void, shape?: FrameShape): IngestClient
@@ -138,7 +140,7 @@ export function createIngest(
   let starved = false
   /** The node is down: a late LEAD must not make it look like a leader. */
   let isClosed = false
-  let admits = true
+  let closedFor: AdmitReason | null = null
   /** Asked for by the core, in order, and not published yet: the ring had no room. */
   let asked: ProtocolFrame[] = []
 
@@ -154,7 +156,7 @@ export function createIngest(
   }
   /** The open frame if `sizeBytes` more fit in it, else a new one; null: no room. */
   const frameFor = (client: IngestClient, sizeBytes: number, count: number): OpenFrame | null => {
-    if (!leads() || !admits || client.failure !== null) return null
+    if (!leads() || closedFor !== null || client.failure !== null) return null
     const fits =
       open?.client === client &&
       open.at + sizeBytes <= open.limit &&
@@ -265,11 +267,11 @@ export function createIngest(
   }
   /** Bytes of the ring get free without a word from decide, so a starved client polls for them. */
   const hasRoom = (): boolean =>
-    (admits && open !== null) ||
-    (admits &&
-      uncommittedBytes < config.uncommittedBytesMax &&
-      toDecide.overflow.length === 0 &&
-      freeBytes(log) >= 2 * config.batchBytesMax)
+    closedFor === null &&
+    (open !== null ||
+      (uncommittedBytes < config.uncommittedBytesMax &&
+        toDecide.overflow.length === 0 &&
+        freeBytes(log) >= 2 * config.batchBytesMax))
   const wakeStarved = (except: ReadonlySet<IngestClient>): void => {
     starved = false
     for (const client of clients.values()) if (!except.has(client)) client.onProgress()
@@ -309,14 +311,14 @@ export function createIngest(
     if (kind === cell.LEAD) {
       ballot = words[base + 1]!
       next = words[base + 2]!
-      admits = true
+      closedFor = null
       wiring.onLead(true, 0)
     } else if (kind === cell.UNLEAD) onUnlead(words[base + 1]!)
     else if (kind === cell.CHOSEN) {
       if (config.indexed) onChosen(words[base + 1]!)
     } else if (kind === cell.ADMIT) {
       seal() // what clients were promised to be tried is, also on the eve of a hand-over
-      admits = words[base + 1] === 1
+      closedFor = cell.admitReasonAt(words, base)
       starved = true // whoever waits for room looks again when there is some
     } else if (kind === CONFIGURE) {
       // One of a ballot that has ended comes too late: the core has forgotten it.
@@ -334,7 +336,10 @@ export function createIngest(
       return leads()
     },
     get admits() {
-      return admits
+      return closedFor === null
+    },
+    get closedFor() {
+      return closedFor
     },
     get leader() {
       return leader

@@ -46,7 +46,8 @@ function guard(cluster: Cluster, forced: number): { announced: number } {
   cluster.onEffect = (node, effect) => {
     before(node, effect)
     if (effect.kind !== 'chosen' || node.core.view.role !== 'leader') return
-    const { membership } = node.core.view
+    const { membership, membershipIndex } = node.core.view
+    if (effect.through <= membershipIndex) return // the batch that arms it needs no word of its own
     const member = membership.members.find(({ id }) => id === (forced as NodeId))
     if (member?.forced !== 'armed') return
     seen.announced += 1

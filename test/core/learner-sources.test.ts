@@ -320,7 +320,7 @@ test('a leader keeps nothing in its rings for a learner that another node feeds'
   settle(cluster)
 })
 
-test('a voter that turns learner loses nothing chosen before it holds the proof of its turn', () => {
+test('a voter that turns learner loses nothing chosen before it holds proof of its turn', () => {
   const cluster = lab(voters(9, 5, 5), { batchBytesMax: 512, pipelineDepth: 64 })
   const leader = awaitLeader(cluster, 1)
   const [, , turned] = cluster.nodes as [Node, Node, Node]

@@ -552,7 +552,8 @@ test('apply goes on from the WAL behind a restart while new entries arrive in th
 })
 
 test('two laggards with a long suffix to fetch do not interrupt each other for ever', () => {
-  const slow = { batchBytesMax: 512, linkDelay: [5, 8] as const }
+  const each = { batchBytesMax: 512, catchUpBytesMax: 512, pipelineDepth: 1 } // a round trip each
+  const slow = { ...each, linkDelay: [5, 8] as const }
   const cluster = lab([...voters(9, 8, 7), ['logger', 1], ['logger', 1]], slow)
   const leader = awaitLeader(cluster, 1)
   for (const id of [2, 3]) isolate(cluster, at(cluster, id))

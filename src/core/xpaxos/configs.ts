@@ -8,11 +8,19 @@
  * voter.
  * `configs[0]` is what the node was started with, at index 0.
  */
-import type { Member } from '../engine.ts'
+import type { Member, MemberRole } from '../engine.ts'
 import type { FrameRef } from '../frame-ref.ts'
-import { type LogIndex, NO_BALLOT, NO_INDEX, type NodeId } from '../ids.ts'
-import { type ConfigAt, type Membership, isElectable, isVoter, memberOf } from '../membership.ts'
-import type { Peer, State } from './state.ts'
+import { type LogIndex, NO_INDEX, type NodeId } from '../ids.ts'
+import {
+  type ConfigAt,
+  type Membership,
+  isElectable,
+  isVoter,
+  keepsState,
+  memberOf,
+} from '../membership.ts'
+import { type Peer, createPeer } from './peer.ts'
+import type { State } from './state.ts'
 import { resetStream } from './stream.ts'
 import { lastOf } from './tail.ts'
 
@@ -89,6 +97,16 @@ export function isRemoved(state: State, id: NodeId): boolean {
   return memberOf(membership, id) === undefined && id <= membership.highestId
 }
 
+/**
+ * By the newest membership or by the newest that is chosen: a voter that is to be a Logger may yet
+ * have to build its state again, and one that was a Logger is to begin.
+ */
+export function mayKeepState(state: State): boolean {
+  const roleIn = ({ membership }: ConfigAt): MemberRole =>
+    memberOf(membership, state.self.id)?.role ?? 'learner'
+  return keepsState(roleIn(newestConfig(state))) || keepsState(roleIn(chosenConfig(state)))
+}
+
 /** Peers and own role follow the live memberships. Call after configs or the floor changed. */
 export function refreshPeers(state: State): void {
   const live = liveMemberships(state)
@@ -107,7 +125,7 @@ export function refreshPeers(state: State): void {
   for (let i = peers.length - 1; i >= 0; i--) if (!members.has(peers[i]!.id)) peers.splice(i, 1)
   for (const member of members.values()) {
     const peer = peers.find(({ id }) => id === member.id)
-    if (peer === undefined) peers.push(createPeer(member, state.linksUp.has(member.id)))
+    if (peer === undefined) peers.push(createPeer(member, state.linksUp.has(member.id), state.now))
     else follow(state, peer, member)
   }
   peers.sort((a, b) => a.id - b.id)
@@ -139,32 +157,4 @@ function mergeMembers(before: Member, after: Member): Member {
 export function peersAreStale(state: State): boolean {
   const isOpen = openConfig(state) !== null
   return state.refreshedFor !== newestConfig(state) || state.refreshedOpen !== isOpen
-}
-
-export function createPeer(member: Member, up: boolean): Peer {
-  return {
-    id: member.id,
-    role: member.role,
-    electable: isElectable(member),
-    source: member.source ?? 0,
-    up,
-    replyAt: -1,
-    replyContent: false,
-    replyPromised: NO_BALLOT,
-    replyConnected: false,
-    phase: 'idle',
-    mustSync: false,
-    attempt: 0,
-    syncPoint: NO_INDEX,
-    syncThrough: NO_INDEX,
-    next: 1 as LogIndex,
-    matched: NO_INDEX,
-    chosenSent: NO_INDEX,
-    inflightBytes: 0,
-    inflight: [],
-    reading: 0,
-    progressAt: 0,
-    readySince: -1,
-    fedHere: false,
-  }
 }

@@ -55,6 +55,7 @@ export function becomeLeader(
     floorAtRound: adopted.last,
     change: null,
     transfer: null,
+    closedFor: null,
     leaseBarred: false,
     withheldSince: -1,
   }

@@ -103,11 +103,11 @@ export function onLearned(state: State, from: NodeId, message: Learned): void {
   while (peer.inflight.length > 0 && peer.inflight[0]!.through <= message.through) {
     peer.inflightBytes -= peer.inflight.shift()!.sizeBytes
   }
-  noteHeld(state, peer, message.through)
+  noteLearnt(state, peer, message.through)
 }
 
 /** A learner says what it has on its disk, to whoever feeds it or leads. */
-export function noteHeld(state: State, peer: Peer, through: LogIndex): void {
+export function noteLearnt(state: State, peer: Peer, through: LogIndex): void {
   if (through <= peer.matched) return
   peer.matched = through
   peer.progressAt = state.now
