@@ -46,8 +46,7 @@ function guard(cluster: Cluster, forced: number): { announced: number } {
   cluster.onEffect = (node, effect) => {
     before(node, effect)
     if (effect.kind !== 'chosen' || node.core.view.role !== 'leader') return
-    const { membership, membershipIndex } = node.core.view
-    if (effect.through <= membershipIndex) return // the batch that arms it needs no word of its own
+    const { membership } = node.core.view
     const member = membership.members.find(({ id }) => id === (forced as NodeId))
     if (member?.forced !== 'armed') return
     seen.announced += 1
@@ -312,6 +311,24 @@ test('a silent forced member is degraded with every place of the pipeline taken'
   submit(cluster, leader, [1, 1])
   runFor(cluster, 8 * T)
   expect(forcedOf(leader, 3)).toBe('degraded')
+  expect(progressWithin(cluster, T)).toBeGreaterThanOrEqual(0)
+  settle(cluster)
+})
+
+test('two silent forced members are degraded, though one of them holds more', () => {
+  const cluster = lab([...voters(9, 5, 5), ARMED, ARMED])
+  guard(cluster, 4)
+  guard(cluster, 5)
+  const leader = awaitLeader(cluster, 1)
+  isolate(cluster, at(cluster, 4))
+  submit(cluster, leader, [4])
+  runFor(cluster, T)
+  isolate(cluster, at(cluster, 5))
+  const events = watch(cluster, 'forced-degraded')
+  runFor(cluster, 6 * T)
+  expect(events.map(({ value }) => value)).toEqual([4, 5])
+  // The second lacks no more than the batch that takes the first out, and has time for that.
+  expect(events[1]!.at - events[0]!.at).toBeGreaterThanOrEqual(2 * T)
   expect(progressWithin(cluster, T)).toBeGreaterThanOrEqual(0)
   settle(cluster)
 })

@@ -56,10 +56,9 @@ const armedOf = ({ members }: Membership): NodeId[] =>
 /** Degrades whoever holds everything up for too long, else arms whoever is back. */
 export function tendForced(state: State, effects: Effects): void {
   const leadership = state.leadership!
-  const { membership } = newestConfig(state)
-  const late = isOverdue(state, leadership)
-    ? armedOf(membership).filter((id) => matchedOf(state, id) <= state.floor)
-    : []
+  const { index, membership } = newestConfig(state)
+  const holdsBack = (id: NodeId): boolean => matchedOf(state, id) < Math.max(state.floor + 1, index)
+  const late = isOverdue(state, leadership) ? armedOf(membership).filter(holdsBack) : []
   const back = late.length > 0 ? [] : backOf(state, membership)
   const forced = late.length > 0 ? 'degraded' : 'armed'
   let next = membership
@@ -68,7 +67,10 @@ export function tendForced(state: State, effects: Effects): void {
     if ('membership' in result) next = result.membership
     event(effects, forced === 'armed' ? 'forced-armed' : 'forced-degraded', id)
   }
-  if (next !== membership) configure(state, effects, next, 0)
+  if (next === membership) return
+  // Who lacks this very batch holds back what it frees, and has as long to catch up.
+  if (late.length > 0) leadership.withheldSince = state.now
+  configure(state, effects, next, 0)
 }
 
 /** Degraded members that have held all that is announced for an election timeout (R22). */
