@@ -57,6 +57,7 @@ function electedLeader(voters: number): Leader {
     ...{ self, members, heartbeatMs: 50, electionTimeoutMs: 500, seed: 1 },
     ...{ requestBase: 0, leaseMs: 0, driftPerMille: 0 },
     ...{ windowBytes: 2 ** 23, batchBytesMax: 2 ** 20, pipelineDepth: 8 },
+    ...{ catchUpBytesMax: 2 ** 22 },
     batchEntriesMax: Number.MAX_SAFE_INTEGER,
   })
   const followers = members.slice(1).map(({ id }) => id)
@@ -97,7 +98,8 @@ function answerTo(message: XPaxosMessage): XPaxosMessage | null {
     const { round } = message
     const { last } = none
     const standing = { promised: 0 as Ballot, content: 0, connected: 1, last }
-    return { kind: 'heartbeat-reply', round, ...standing }
+    const log = { firstRetained: 1 as LogIndex, full: 0 }
+    return { kind: 'heartbeat-reply', round, ...standing, ...log }
   }
   if (message.kind !== 'prepare') return null
   const { ballot } = message

@@ -16,6 +16,8 @@ export interface ErrorDetails {
   E_LEADERSHIP_LOST: { readonly leader: number }
   /** Leadership is being handed over: try again there, or here if it fails. */
   E_TRANSFERRING: { readonly reason: string }
+  /** A strict Logger's log has reached its bound while a voter is away: bring that one back. */
+  E_LOG_FULL: { readonly reason: string }
   /** `reason` is a ChangeOutcome of core/engine.ts, `problem` says it for people. */
   E_CHANGE_REFUSED: { readonly reason: string; readonly problem: string }
   /** `reason` is a TransferOutcome of core/engine.ts. */

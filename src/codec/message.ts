@@ -60,6 +60,8 @@ const ROWS: Rows<XPaxosMessage> = {
       ['chosenChain', CHAIN],
       ['knows', NUMBER],
       ['held', NUMBER],
+      ['heldByData', NUMBER],
+      ['leaderHolds', NUMBER],
     ],
     encode: (message, words, at) => {
       words[at] = message.round
@@ -68,6 +70,8 @@ const ROWS: Rows<XPaxosMessage> = {
       words[at + 3] = message.chosenChain
       words[at + 4] = message.knows
       words[at + 5] = message.held
+      words[at + 6] = message.heldByData
+      words[at + 7] = message.leaderHolds
     },
     decode: (words, at) => ({
       kind: 'heartbeat',
@@ -77,6 +81,8 @@ const ROWS: Rows<XPaxosMessage> = {
       chosenChain: words[at + 3]!,
       knows: words[at + 4]!,
       held: words[at + 5]! as LogIndex,
+      heldByData: words[at + 6]! as LogIndex,
+      leaderHolds: words[at + 7]! as LogIndex,
     }),
   },
   'heartbeat-reply': {
@@ -87,6 +93,8 @@ const ROWS: Rows<XPaxosMessage> = {
       ['content', NUMBER],
       ['connected', NUMBER],
       ['last', NUMBER],
+      ['firstRetained', NUMBER],
+      ['full', NUMBER],
     ],
     encode: (message, words, at) => {
       words[at] = message.round
@@ -94,6 +102,8 @@ const ROWS: Rows<XPaxosMessage> = {
       words[at + 2] = message.content
       words[at + 3] = message.connected
       words[at + 4] = message.last
+      words[at + 5] = message.firstRetained
+      words[at + 6] = message.full
     },
     decode: (words, at) => ({
       kind: 'heartbeat-reply',
@@ -102,6 +112,8 @@ const ROWS: Rows<XPaxosMessage> = {
       content: words[at + 2]!,
       connected: words[at + 3]!,
       last: words[at + 4]! as LogIndex,
+      firstRetained: words[at + 5]! as LogIndex,
+      full: words[at + 6]!,
     }),
   },
   prepare: {

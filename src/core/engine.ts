@@ -65,6 +65,8 @@ export type Input<Message> =
     }
   /** Wall and monotonic clock no longer agree: the machine slept, or somebody set a clock. */
   | { readonly kind: 'clock-jumped' }
+  /** What of the log is still on this disk; `full`: its bound is reached and must not be kept. */
+  | { readonly kind: 'retained'; readonly first: LogIndex; readonly full: boolean }
 
 export type Effect<Message> =
   /** Write this record (and its frames) under this LSN. `lazy`: nobody waits for its sync. */
@@ -120,8 +122,8 @@ export type Effect<Message> =
    * one behind it (R26); null: only the empty one.
    */
   | { readonly kind: 'configure'; readonly ballot: Ballot; readonly membership: Membership | null }
-  /** While false, ingest refuses with `not-proposed`: a transfer is being prepared (R24). */
-  | { readonly kind: 'admit'; readonly open: boolean }
+  /** While false, ingest refuses with `not-proposed`: a transfer (R24), or a log is full. */
+  | { readonly kind: 'admit'; readonly open: boolean; readonly reason: AdmitReason | null }
   /** Answer to a `change`: done means chosen, and a removed node may be stopped (R26). */
   | { readonly kind: 'changed'; readonly id: number; readonly outcome: ChangeOutcome }
   /** Answer to a `transfer`: 'done' when another ballot took over. */
@@ -147,8 +149,11 @@ export type ChangeOutcome =
   | 'not-ready' // what it adopted is not chosen yet, or a transfer runs
   | 'conflict' // another change is open
   | 'invalid'
-  | 'lagging' // too far behind: the learner to be promoted, or whoever could lead afterwards
+  | 'lagging' // too far behind: the learner to be promoted, a Logger that trimmed, who is to lead
   | 'unknown'
+
+/** Why a leader takes no proposals. */
+export type AdmitReason = 'transfer' | 'log-full'
 
 export type TransferOutcome =
   | 'done'
@@ -182,6 +187,9 @@ export type EventName =
   | 'transfer-started' // value: node id of the target
   | 'transfer-failed' // value: node id of the target
   | 'source-replaced' // value: node id of the learner that the leader feeds from now on
+  | 'log-full' // value: node id of the Logger whose log is full; 0: none is any more
+  | 'tolerance-reduced' // value: last index trimmed that an absent data voter lacks (R32)
+  | 'tolerance-restored' // value: the same; every data voter has it by now
   | 'chain-mismatch' // value: log index; an alarm: logs differ where they must not
 
 export interface Core<Message> {
@@ -199,8 +207,15 @@ export interface CoreView {
   readonly chosen: LogIndex
   readonly chosenChain: number
   readonly durable: LogIndex
-  /** What every member within reach has on its disk: the own log may be trimmed up to here. */
+  /** False for a Logger whose role is chosen: it needs no log but for others. */
+  readonly keepsState: boolean
+  /** On the disk of every member, and of every voter with a state machine. */
   readonly held: LogIndex
+  readonly heldByData: LogIndex
+  /** Chosen, and on the disk of the leader that this node follows; 0: it has not said. */
+  readonly leaderHolds: LogIndex
+  /** First index of the log that is still on this disk. */
+  readonly firstRetained: LogIndex
   /** The newest membership in this node's log; its config batch is at `membershipIndex`, or 0. */
   readonly membership: Membership
   readonly membershipIndex: LogIndex

@@ -30,7 +30,7 @@ import { createWatchDesk } from '../stages/watch-desk.ts'
 import { createWalStage } from '../stages/wal-stage.ts'
 import type { Wal } from '../wal/wal.ts'
 import { type ApplyReport, reportOf } from './apply-report.ts'
-import { basicPaxosOf, xpaxosOf } from './core-of.ts'
+import { basicPaxosOf, retentionOf, xpaxosOf } from './core-of.ts'
 import { type Recovery, openNodeWal } from './data-dir.ts'
 import { type NodeSpec, type PeerAddress, clientIdBaseOf, isOwnClient } from './node-spec.ts'
 import { processMs, wallMs } from './process-clock.ts'
@@ -306,17 +306,21 @@ function fanoutStage(
 
 function decideStage(parts: Parts, recovery: Recovery): Stage {
   const { spec } = parts
-  if (spec.engine === 'xpaxos') return driveCore(parts, xpaxosOf(spec, recovery), xpaxosCodec)
-  return driveCore(parts, basicPaxosOf(spec, recovery), basicPaxosCodec)
+  if (spec.engine === 'xpaxos') {
+    return driveCore(parts, recovery, xpaxosOf(spec, recovery), xpaxosCodec)
+  }
+  return driveCore(parts, recovery, basicPaxosOf(spec, recovery), basicPaxosCodec)
 }
 
 function driveCore<Message>(
   parts: Parts,
+  recovery: Recovery,
   core: Core<Message>,
   codec: MessageCodec<Message>,
 ): Stage {
   const { memory, logRings, bellOf, onEvent, spec } = parts
   const view = openCounters(VIEW_COUNTERS, memory.view)
+  const retention = retentionOf(spec, recovery)
   return createDecideStage({
     core,
     codec,
@@ -332,12 +336,15 @@ function driveCore<Message>(
     toFanout: outPort(openCellRing(memory.fanoutOrders), bellOf('fanout')),
     toIngest: outPort(openCellRing(memory.admissions), bellOf('ingest')),
     answersAll: spec.engine === 'basic-paxos',
-    retainBytes: spec.tuning.retainBytes,
+    retention,
     nowMs: processMs,
     wallMs,
     lease: spec.tuning.leaseMs > 0 ? openLease(memory.lease) : null,
     onEvent,
-    onView: (roundTripUs) => publishView(view, core.view, roundTripUs),
+    onView: (roundTripUs) => {
+      const { reducedThrough } = retention
+      publishView(view, core.view, { roundTripUs, reducedThrough })
+    },
   })
 }
 

@@ -177,7 +177,7 @@ export function createClientSide(
     if (failure !== null) throw failure
     if (signal?.aborted === true) throw aborted('not-proposed')
     if (!ingest.leads) throw notLeader(ingest.leader)
-    if (!ingest.admits) throw transferring()
+    if (!ingest.admits) throw ingest.closedFor === 'log-full' ? logFull() : transferring()
   }
   const overloaded = (): ReplicaError => {
     const message = 'too much is proposed and not yet answered'
@@ -252,6 +252,11 @@ export const notAvailable = (feature: string): ReplicaError =>
 
 const transferring = (): ReplicaError =>
   new ReplicaError('E_TRANSFERRING', 'leadership is being handed over', { reason: 'transfer' })
+
+const logFull = (): ReplicaError =>
+  new ReplicaError('E_LOG_FULL', "a Logger's log is full, and is not to be trimmed", {
+    reason: 'log-full',
+  })
 
 export function notLeader(leader: number): ReplicaError {
   const hint = leader === 0 ? 'no leader is known' : `node ${String(leader)} leads`

@@ -37,11 +37,15 @@ export const KNOBS = {
   batchLingerUs: { min: 0, max: 1_000_000, default: 0, why: 'waiting for company; 0 never waits' },
   pipelineDepth: { min: 1, max: 1_024, default: 8, why: 'batches ordered and not yet chosen' },
   windowBytes: { min: 4_096, max: 2 ** 28, default: 2 ** 23, why: 'bytes in flight to one peer' },
+  catchUpRatio: { min: 1, max: 8, default: 4, why: 'batches in one message to who lags far' },
   uncommittedBytesMax: { min: 65_536, max: 2 ** 28, default: 2 ** 24, why: 'early refusals' },
   groupBytesMax: { min: 4_096, max: 2 ** 28, default: 2 ** 26, why: 'memory of an open group' },
   ringSizeBytes: { min: 2 ** 16, max: 2 ** 30, default: 2 ** 25, why: 'how far a stage may lag' },
   walSegmentSizeBytes: { min: 2 ** 20, max: 2 ** 30, default: 2 ** 26, why: 'preallocated file' },
   retainBytes: { min: 0, max: UNBOUNDED, default: 0, why: 'log kept behind applied; 0: all' },
+  laggardBytesMax: { min: 0, max: UNBOUNDED, default: 2 ** 30, why: 'log kept for who lags' },
+  loggerBytesMax: { min: 2 ** 21, max: UNBOUNDED, default: 2 ** 34, why: 'disk of a Logger' },
+  loggerStrict: { min: 0, max: 1, default: 0, why: '1: a full Logger stops writes, trims nothing' },
   inflightInstancesMax: { min: 1, max: 2 ** 20, default: 65_536, why: 'Basic Paxos instances' },
   proposers: { min: 1, max: 9, default: 1, why: 'Basic Paxos: how many propose at once' },
   leaseMs: { min: 0, max: 60_000, default: 0, why: 'reads without a round; 0: none' },
@@ -283,6 +287,7 @@ function checkTogether(tuning: Tuning, problems: string[]): void {
     ringSizeBytes,
     batchBytesMax,
     walSegmentSizeBytes,
+    loggerBytesMax,
     leaseMs,
   } = tuning
   if (electionTimeoutMs < 3 * heartbeatMs) problems.push('electionTimeoutMs: want 3 * heartbeatMs')
@@ -293,6 +298,10 @@ function checkTogether(tuning: Tuning, problems: string[]): void {
   if (8 * batchBytesMax > ringSizeBytes) problems.push('batchBytesMax: at most ringSizeBytes / 8')
   if (2 * batchBytesMax > walSegmentSizeBytes) {
     problems.push('batchBytesMax: at most walSegmentSizeBytes / 2')
+  }
+  // Whole segments go, and the open one stays.
+  if (2 * walSegmentSizeBytes > loggerBytesMax) {
+    problems.push('loggerBytesMax: at least 2 * walSegmentSizeBytes')
   }
 }
 

@@ -1,11 +1,13 @@
 /**
- * Makes the protocol core of a node from its spec and what its WAL recovered. Runs on the thread
- * of the decide stage; pure.
+ * Makes the protocol core of a node, and the account of its log, from its spec and what its WAL
+ * recovered. Runs on the thread of the decide stage; pure.
  */
+import { FRAME_SIZE_MAX_BYTES } from '../codec/frame.ts'
 import type { Member } from '../core/engine.ts'
 import { createBasicPaxos } from '../core/basic-paxos/core.ts'
 import { nodeId } from '../core/ids.ts'
 import { createXPaxos } from '../core/xpaxos/core.ts'
+import { type Retention, STRETCH_SIZE_BYTES, createRetention } from '../stages/retention.ts'
 import type { Recovery } from './data-dir.ts'
 import { type NodeSpec, clientIdBaseOf } from './node-spec.ts'
 
@@ -21,6 +23,7 @@ export function xpaxosOf(spec: NodeSpec, { wal, configs }: Recovery) {
       windowBytes: tuning.windowBytes,
       batchBytesMax: tuning.batchBytesMax,
       batchEntriesMax: tuning.batchEntriesMax,
+      catchUpBytesMax: catchUpBytesMaxOf(tuning),
       pipelineDepth: tuning.pipelineDepth,
       seed: tuning.seed,
       requestBase: clientIdBaseOf(spec),
@@ -30,6 +33,15 @@ export function xpaxosOf(spec: NodeSpec, { wal, configs }: Recovery) {
     { ...wal, firstRetained: wal.retainedFirst, configs },
   )
 }
+
+/** Never more than a link, a ring or a segment takes as one. */
+const catchUpBytesMaxOf = (tuning: NodeSpec['tuning']): number =>
+  Math.min(
+    tuning.catchUpRatio * tuning.batchBytesMax,
+    FRAME_SIZE_MAX_BYTES,
+    tuning.ringSizeBytes / 4,
+    tuning.walSegmentSizeBytes / 2,
+  )
 
 /** A node that joins a running cluster starts alone, as a learner: the log tells it the rest. */
 function firstMembers({ id, members, joins }: NodeSpec): readonly Member[] {
@@ -51,4 +63,13 @@ export function basicPaxosOf(spec: NodeSpec, { basic }: Recovery) {
     },
     basic!,
   )
+}
+
+export function retentionOf({ tuning }: NodeSpec, { wal }: Recovery): Retention {
+  const { retainBytes, laggardBytesMax, loggerBytesMax, loggerStrict } = tuning
+  const isStrict = loggerStrict === 1
+  // The WAL trims whole segments: much shorter stretches would only be counted.
+  const stretchSizeBytes = Math.min(STRETCH_SIZE_BYTES, tuning.walSegmentSizeBytes / 4)
+  const limits = { retainBytes, laggardBytesMax, loggerBytesMax, isStrict }
+  return createRetention(limits, wal.stretches, stretchSizeBytes)
 }

@@ -16,6 +16,8 @@ export interface Tuning {
   readonly batchLingerUs: number
   readonly pipelineDepth: number
   readonly windowBytes: number
+  /** Batches in one message to a peer that is served from the WAL. */
+  readonly catchUpRatio: number
   readonly uncommittedBytesMax: number
   /** Of all entries of one group; every node keeps an open group in memory. */
   readonly groupBytesMax: number
@@ -23,6 +25,11 @@ export interface Tuning {
   readonly walSegmentSizeBytes: number
   /** Log kept on disk behind the applied index; 0: all of it. */
   readonly retainBytes: number
+  /** Log kept for members that lag, beyond what is kept anyway. */
+  readonly laggardBytesMax: number
+  /** A Logger's log: beyond, it lets go of what an absent voter lacks, or (strict) is full. */
+  readonly loggerBytesMax: number
+  readonly loggerStrict: number
   readonly inflightInstancesMax: number
   readonly proposers: number
   /** How long a lease is; 0: no leases. The same at every member. */

@@ -34,6 +34,10 @@ export interface NodeStatus {
   readonly acceptedBatches: number
   /** True while this node leads and may read by lease. */
   readonly leased: boolean
+  /** First index of the log that is still on this disk. */
+  readonly firstRetained: number
+  /** Its log went up to here although an absent voter lacks it; 0: all voters have what went. */
+  readonly reducedThrough: number
   /** From heartbeats, smoothed; 0: not measured (Basic Paxos has none). */
   readonly roundTripUs: number
   /** The newest in this node's log; null until it has told. */

@@ -98,6 +98,8 @@ export const VIEW_COUNTERS = [
   'acceptedBatches',
   'roundTripUs',
   'applied',
+  'firstRetained',
+  'reducedThrough',
 ] as const
 /** `applied` has another writer than the rest, so it is a block of its own. */
 export const APPLIED_COUNTERS = ['applied', 'entries'] as const

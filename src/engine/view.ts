@@ -9,7 +9,10 @@ export const ROLE_CODES = ['leader', 'candidate', 'follower', 'logger', 'learner
 export function publishView(
   view: ReturnType<typeof openCounters<(typeof VIEW_COUNTERS)[number]>>,
   of: CoreView,
-  roundTripUs: number,
+  {
+    roundTripUs,
+    reducedThrough,
+  }: { readonly roundTripUs: number; readonly reducedThrough: number },
 ): void {
   set(view, 'roundTripUs', Math.round(roundTripUs))
   set(view, 'role', ROLE_CODES.indexOf(of.role))
@@ -19,5 +22,7 @@ export function publishView(
   set(view, 'last', of.last)
   set(view, 'durable', of.durable)
   set(view, 'acceptedBatches', of.acceptedBatches)
+  set(view, 'firstRetained', of.firstRetained)
+  set(view, 'reducedThrough', reducedThrough)
   set(view, 'chosen', of.chosen)
 }

@@ -110,7 +110,7 @@ export function createBasicOracle(
   }
 
   return {
-    members,
+    memberships: null,
     get chosenThrough() {
       return through
     },

@@ -7,7 +7,7 @@
  *     1.21 |--------->|          |     accept ballot 1.1 prev 0 through 4 [1-4]
  *     1.24 |          LEADS      |
  */
-import type { Plan } from './plan.ts'
+import type { Member } from '../core/engine.ts'
 import type { TraceLine } from './trace.ts'
 
 const LINES_MAX = 120
@@ -15,19 +15,19 @@ const COLUMN = 10
 const TIME = 11
 
 export function chartOf(
-  plan: Pick<Plan, 'members'>,
+  members: readonly Member[],
   lines: readonly TraceLine[],
   linesMax = LINES_MAX,
 ): string {
-  const count = plan.members.length
+  const count = members.length
   const shown = lines.slice(-linesMax)
-  const head = ' '.repeat(TIME) + plan.members.map(nameOf).join('')
+  const head = ' '.repeat(TIME) + members.map(nameOf).join('')
   const left = lines.length - shown.length
   const note = left > 0 ? [`... ${left} lines before`] : []
   return [head.trimEnd(), ...note, ...shown.map((line) => lineOf(line, count)), ''].join('\n')
 }
 
-const nameOf = ({ id, role }: Plan['members'][number]): string =>
+const nameOf = ({ id, role }: Member): string =>
   `n${id}${role === 'voter' ? '' : ` ${role}`}`.padEnd(COLUMN)
 
 function lineOf({ atUs, from, to, text }: TraceLine, count: number): string {

@@ -1,48 +1,77 @@
 /**
- * What is chosen, by what lies on disks: per ballot one log and how far each voter holds it
- * durably; from a quorum on it is chosen, for ever. Pure data of the oracle; knows no node state.
+ * What is chosen, by what lies on disks: per ballot one log and how far each node holds it durably;
+ * from a quorum of the membership that governs an index on it is chosen, for ever (R13). Which
+ * membership that is says the log itself: the last config batch below (R27). Pure data of the
+ * oracle; knows no node state.
  */
-import type { Member } from '../core/engine.ts'
 import { FRAME_KIND } from '../codec/frame.ts'
+import { ballotOwner } from '../core/ids.ts'
 import { chainOf } from '../core/frame-ref.ts'
+import type { Membership } from '../core/membership.ts'
+import { type Coverage, cover } from './coverage.ts'
 import type { Frame } from './frames.ts'
 import { type InvariantId, demand } from './invariants.ts'
 import { type Log, placeOf } from './log.ts'
+import {
+  type Rule,
+  type Rules,
+  checkMembership,
+  checkStep,
+  createRule,
+  memberAt,
+  quorumThrough,
+  ruleOf,
+} from './rules.ts'
 
 export interface BallotLog {
   readonly ballot: number
   readonly frames: Frame[]
   /** Through which index each node held this log durably under this ballot, ever; 0: not. */
   readonly votes: Float64Array
+  readonly adoptedLast: number
+  /** The empty batch that ends the newest change of this ballot (R26). */
+  concluded: Frame | null
   chosen: number
+  /** Governs what lies behind `chosen`. */
+  rule: Rule
+  /** Config batches above `chosen`, ascending. */
+  readonly ahead: Frame[]
 }
 
 export interface ChosenLog {
-  readonly voters: readonly number[]
-  readonly quorum: number
+  readonly coverage: Coverage
+  readonly nodeCount: number
+  readonly rules: Rules
+  /** Memberships as they were chosen, the first one first. */
+  readonly history: Rule[]
+  /** Ids that a chosen membership had and a later one has not. */
+  readonly gone: Set<number>
   readonly ballots: Map<number, BallotLog>
   readonly frames: Frame[]
   /** The ballot in which frames[i] was first seen chosen. */
   readonly chosenIn: number[]
   readonly chains: Map<number, number>
-  readonly scratch: Float64Array
   /** Per session the last frame that was chosen (I10), and all serials. */
   readonly serials: Set<number>
   readonly sessions: Map<number, Frame>
   through: number
 }
 
-export function createChosenLog(members: readonly Member[]): ChosenLog {
-  const places = members.map((_, place) => place)
-  const voters = places.filter((place) => members[place]!.role !== 'learner')
+export function createChosenLog(
+  initial: Membership,
+  nodeCount: number,
+  coverage: Coverage,
+): ChosenLog {
   return {
-    voters,
-    quorum: (voters.length >> 1) + 1,
+    coverage,
+    nodeCount,
+    rules: new Map(),
+    history: [createRule(0, initial)],
+    gone: new Set(),
     ballots: new Map(),
     frames: [],
     chosenIn: [],
     chains: new Map([[0, 0]]),
-    scratch: new Float64Array(voters.length),
     serials: new Set(),
     sessions: new Map(),
     through: 0,
@@ -53,13 +82,43 @@ export function createChosenLog(members: readonly Member[]): ChosenLog {
 export function noteAdopted(log: ChosenLog, ballot: number, adopted: Log): void {
   if (log.ballots.has(ballot)) return
   const frames = adopted.frames.slice()
-  const votes = new Float64Array(Math.max(...log.voters) + 1)
-  log.ballots.set(ballot, { ballot, frames, votes, chosen: 0 })
+  const votes = new Float64Array(log.nodeCount)
+  const ahead = adopted.configs.slice()
+  const ballotLog: BallotLog = {
+    ballot,
+    frames,
+    votes,
+    adoptedLast: adopted.last,
+    concluded: null,
+    chosen: 0,
+    rule: log.history[0]!,
+    ahead,
+  }
+  // What is chosen already needs no quorum of this ballot, nor of memberships that are gone.
+  while (ahead.length > 0 && isHeldChosen(log, ahead[0]!)) enterRule(log, ballotLog)
+  log.ballots.set(ballot, ballotLog)
   // A candidate that slept may win a ballot when a higher one has chosen more: it only misses what
   // lower ballots chose if phase 1 is wrong.
   for (let place = 0; place < log.frames.length; place++) {
     if (log.chosenIn[place]! > ballot || frames[place] === log.frames[place]) continue
     demand(false, 'I6', `ballot ${ballot} lost ${log.frames[place]!.first}`)
+  }
+  checkFollowed(log, adopted, 0)
+}
+
+/** Passes the next config batch: from it on its own membership counts. */
+function enterRule({ rules }: ChosenLog, ballotLog: BallotLog): void {
+  const config = ballotLog.ahead.shift()!
+  ballotLog.rule = ruleOf(rules, config)
+  ballotLog.chosen = Math.max(ballotLog.chosen, config.first)
+}
+
+/** Nothing lies behind a config batch that is not chosen (R26, R27): those from `from` on. */
+export function checkFollowed(log: ChosenLog, { frames, configs }: Log, from: number): void {
+  for (let i = configs.length - 1; i >= 0 && configs[i]!.first >= from; i--) {
+    const config = configs[i]!
+    if (config === frames.at(-1) || isHeldChosen(log, config)) continue
+    demand(false, 'I11', `something follows the config batch ${config.first}, which is not chosen`)
   }
 }
 
@@ -79,18 +138,31 @@ export function noteVote(
 }
 
 /** Within one ballot there is one log: nodes hold prefixes of it. */
-function mirror({ frames }: BallotLog, log: Log, from: number): void {
+function mirror({ frames, ahead }: BallotLog, log: Log, from: number): void {
   for (let i = from; i < log.frames.length; i++) {
-    if (i < frames.length) demand(frames[i] === log.frames[i], 'I5', 'one ballot, two logs')
-    else frames.push(log.frames[i]!)
+    const frame = log.frames[i]!
+    if (i < frames.length) demand(frames[i] === frame, 'I5', 'one ballot, two logs')
+    else {
+      frames.push(frame)
+      if (frame.membership !== null) ahead.push(frame)
+    }
   }
 }
 
+/** A config batch is still counted by the membership before it. */
 function count(log: ChosenLog, ballotLog: BallotLog): void {
-  const { voters, quorum, scratch } = log
-  for (let i = 0; i < voters.length; i++) scratch[i] = ballotLog.votes[voters[i]!]!
-  scratch.sort()
-  const through = scratch[voters.length - quorum]!
+  for (;;) {
+    const { rule, ahead } = ballotLog
+    const through = quorumThrough(rule, ballotLog.votes)
+    const config = ahead[0]
+    const isPassed = config !== undefined && through >= config.first
+    advance(log, ballotLog, isPassed ? config.first : through)
+    if (!isPassed) return
+    enterRule(log, ballotLog)
+  }
+}
+
+function advance(log: ChosenLog, ballotLog: BallotLog, through: number): void {
   if (through <= ballotLog.chosen) return
   const place = placeOf(ballotLog.frames, ballotLog.chosen + 1)
   ballotLog.chosen = through
@@ -98,6 +170,14 @@ function count(log: ChosenLog, ballotLog: BallotLog): void {
     const frame = ballotLog.frames[i]!
     if (frame.through > through) break
     choose(log, ballotLog.ballot, frame, i)
+  }
+  noteDelayed(log, ballotLog)
+}
+
+/** A quorum has it and an armed member has not: it may not be announced yet. */
+function noteDelayed({ coverage }: ChosenLog, { rule, votes, chosen }: BallotLog): void {
+  for (const place of rule.armed) {
+    if (votes[place]! < chosen) return cover(coverage, 'force-sync-delayed')
   }
 }
 
@@ -117,12 +197,55 @@ function choose(log: ChosenLog, ballot: number, frame: Frame, place: number): vo
     if (other <= ballot || frames[place] === frame) continue
     demand(false, 'I6', `ballot ${other} lacks ${frame.first}`)
   }
+  if (frame.membership !== null) chooseConfig(log, frame)
+}
+
+function chooseConfig(log: ChosenLog, frame: Frame): void {
+  const { history, gone, rules } = log
+  const before = history.at(-1)!
+  const after = ruleOf(rules, frame)
+  checkMembership(after)
+  checkStep(before, after)
+  for (const { id } of after.membership.members) {
+    demand(!gone.has(id), 'I11', `${id} was removed and is a member again`)
+  }
+  for (const { id } of before.membership.members) {
+    if (memberAt(after, id - 1) === undefined) gone.add(id)
+  }
+  history.push(after)
+  noteChange(log, frame, before, after)
+}
+
+function noteChange(
+  { coverage, history }: ChosenLog,
+  frame: Frame,
+  before: Rule,
+  after: Rule,
+): void {
+  for (const { id, role, forced } of before.membership.members) {
+    const now = memberAt(after, id - 1)
+    if (now === undefined) {
+      cover(coverage, 'member-removed')
+      if (ballotOwner(frame.ballot) === id) cover(coverage, 'leader-removed')
+      continue
+    }
+    if (role === 'learner' && now.role !== 'learner') cover(coverage, 'learner-promoted')
+    if (role !== 'learner' && now.role === 'learner') cover(coverage, 'voter-demoted')
+    const isConverted = (role === 'logger') !== (now.role === 'logger')
+    if (isConverted && role !== 'learner' && now.role !== 'learner') {
+      cover(coverage, 'logger-converted')
+    }
+    const isRearmed = forced === 'degraded' && now.forced === 'armed'
+    const wasArmed = history.some((rule) => memberAt(rule, id - 1)?.forced === 'armed')
+    if (isRearmed && wasArmed) cover(coverage, 'force-sync-degraded-and-rearmed')
+  }
 }
 
 /** Once each; and what one session sent through one leader keeps its order. */
 function checkSession({ serials, sessions }: ChosenLog, frame: Frame): void {
   demand(!serials.has(frame.serial), 'I10', `request ${frame.serial} is chosen twice`)
   serials.add(frame.serial)
+  if (frame.session === 0) return // the protocol's own
   const before = sessions.get(frame.session)
   if (before?.ballot === frame.ballot) {
     demand(before.serial < frame.serial, 'I10', 'a session is chosen out of order')

@@ -6,6 +6,7 @@
  * Invariants (I12): what is ok is chosen by what lies on disks; what is refused never is.
  */
 import { FRAME_KIND } from '../codec/frame.ts'
+import type { Ballot } from '../core/ids.ts'
 import { cover } from './coverage.ts'
 import { type Frame, makeFrame } from './frames.ts'
 import { demand } from './invariants.ts'
@@ -31,8 +32,7 @@ export function submit<M>(world: World<M>, op: Op & { readonly kind: 'submit' })
   const frameCount = op.groupFrames ?? 1
   for (let left = frameCount; left > 0; left--) {
     const frame = frameFor(world, node, op, left > 1)
-    const atUs = world.nowUs + drawUs(world.plan.laws.submit, node.random)
-    hand(world, node, frame, atUs)
+    handToCore(world, node, leading.ballot, [frame])
     if (left > 1) continue
     const request = { frame, node: node.place, atUs: world.nowUs, outcome: 'pending' as const }
     world.requests.push(request)
@@ -67,11 +67,16 @@ function frameFor<M>(
   return frame
 }
 
-/** Gives a frame to the core of this leader, behind those that it was given before. */
-function hand<M>(world: World<M>, node: SimNode<M>, frame: Frame, atUs: number): void {
-  const { ballot } = node.leading!
-  const frames = [place(node.rings[INGEST_RING]!, frame)]
-  frames[0]!.kept = true // ingest holds it until the core has seen it
+/** Ingest's way: stamped frames reach the core a little later, in the order of their stamps. */
+export function handToCore<M>(
+  world: World<M>,
+  node: SimNode<M>,
+  ballot: Ballot,
+  contents: readonly Frame[],
+): void {
+  const frames = contents.map((content) => place(node.rings[INGEST_RING]!, content))
+  for (const frame of frames) frame.kept = true // ingest holds it until the core has seen it
+  const atUs = world.nowUs + drawUs(world.plan.laws.submit, node.random)
   const input = { kind: 'submitted', ballot, frames }
   node.submittedAtUs = Math.max(node.submittedAtUs, atUs)
   later(world, node.submittedAtUs - world.nowUs, DUE.input, node, input)
@@ -85,7 +90,7 @@ export function abortGroup<M>(world: World<M>, node: SimNode<M>): void {
     ...{ payloadSizeBytes: 0, payloadOf: null, session: 0, sessionSequence: 0 },
   })
   leading.next += 1
-  hand(world, node, frame, world.nowUs)
+  handToCore(world, node, leading.ballot, [frame])
 }
 
 /** Sessions stick to different leaders while there are several: one of them is an old one. */

@@ -11,7 +11,10 @@ import type { Core, Effect, Input } from '../core/engine.ts'
 import type { NodeId } from '../core/ids.ts'
 import { throughOf } from '../core/frame-ref.ts'
 import { clockMs } from './clock.ts'
+import { springAmbush } from './ambush.ts'
 import { cover } from './coverage.ts'
+import { type Order, answerChange, answerTransfer, configure } from './orders.ts'
+import { newStep, noteEvent, noteLead, noteUnlead } from './core-events.ts'
 import type { Engine } from './engines.ts'
 import { type Frame, createFrameChecker } from './frames.ts'
 import { demand } from './invariants.ts'
@@ -43,6 +46,7 @@ export const INPUT_CODES: Readonly<Record<Input<unknown>['kind'], number>> = {
   transfer: 10,
   'read-asked': 11,
   'clock-jumped': 12,
+  retained: 13,
 }
 
 export function createCoreDriver<M>(
@@ -53,6 +57,7 @@ export function createCoreDriver<M>(
   let core = undefined as unknown as Core<M>
   let effects: Effect<M>[] = []
   let floor = 0 as Core<M>['view']['chosen']
+  const current = newStep()
   const { plan, judge, coverage, trace } = world
   const checkFrame = createFrameChecker()
 
@@ -86,6 +91,8 @@ export function createCoreDriver<M>(
     floor = view.chosen
     effects.length = 0
     if (input.kind === 'submitted') release(input.frames)
+    current.order = orderOf(input, node)
+    current.events.length = 0
     core.step(input, effects)
     const ordered = effects
     for (let i = 0; i < ordered.length; i++) carryOut(node, ordered[i]!)
@@ -94,6 +101,13 @@ export function createCoreDriver<M>(
     for (const ring of node.rings) if (ring.frames.length > 0) sweep(ring, everything)
     const { leading } = node
     if (leading !== null && leading.next - 1 > view.last) cover(coverage, 'window-full')
+  }
+
+  const orderOf = (input: Input<M>, node: SimNode<M>): Order | null => {
+    if (input.kind !== 'change' && input.kind !== 'transfer') return null
+    const asked = world.orders[input.id - 1]!
+    asked.ballot = node.leading?.ballot ?? 0
+    return asked
   }
 
   const carryOut = (node: SimNode<M>, effect: Effect<M>): void => {
@@ -113,21 +127,24 @@ export function createCoreDriver<M>(
         return settleRequests(world, node, effect.through)
       case 'lead':
         node.leading = { ballot: effect.ballot, next: effect.next, admits: true }
-        judge.led(node.place, node.life, effect.ballot, effect.next)
+        noteLead(world, node, core.view, [effect.ballot, effect.next])
         if (effect.abort) abortGroup(world, node)
-        note(trace, world.nowUs, node.place, -1, `LEADS ballot ${effect.ballot}`)
-        cover(coverage, 'election-won')
-        return noteLighter(node)
+        return
       case 'unlead':
-        note(trace, world.nowUs, node.place, -1, 'leads no more')
-        noteUnlead(node)
+        noteUnlead(world, node, core.view)
         node.leading = null
         return loseRequests(world, node)
       case 'admit':
         if (node.leading !== null) node.leading.admits = effect.open
         return
+      case 'configure':
+        return configure(world, node, effect, current)
+      case 'changed':
+        return answerChange(world, node, effect.id, effect.outcome)
+      case 'transferred':
+        return answerTransfer(world, node, effect.id, effect.outcome)
       case 'event':
-        return onEvent(node, effect.name, effect.value)
+        return noteEvent(world, node, core.view, current, effect)
       default:
     }
   }
@@ -159,6 +176,8 @@ export function createCoreDriver<M>(
     node.syncing = false
     if (lsn - node.durableCount >= GROUP_COUNT) cover(coverage, 'group-commit-of-10')
     while (node.durableCount < lsn) judge.durable(node.place, node.stored[node.durableCount++]!)
+    if (world.ambush !== null) springAmbush(world, world.ambush)
+    if (!node.alive) return
     const input = { kind: 'durable', lsn }
     later(world, below(node.random, 1_000), DUE.input, node, input)
     startSync(node)
@@ -222,36 +241,6 @@ export function createCoreDriver<M>(
     )
     const inUs = node.appliedAtUs - world.nowUs
     later(world, inUs, DUE.input, node, { kind: 'applied', through })
-  }
-
-  const onEvent = (node: SimNode<M>, name: string, value: number): void => {
-    demand(name !== 'chain-mismatch', 'I5', `node ${node.id}: logs differ at ${value}`)
-    if (name === 'suffix-fetched') {
-      cover(coverage, 'log-adopted-from-another')
-      const { role } = world.nodes[value - 1]!.member
-      if (role === 'logger') cover(coverage, 'suffix-from-logger')
-    }
-    if (name === 'prepare-started') {
-      const tied = world.nodes.some((one) => one !== node && roleOf(one) === 'candidate')
-      if (tied) cover(coverage, 'election-tied')
-    }
-  }
-
-  const roleOf = (node: SimNode<M>): string => (node.alive ? node.driver.view.role : '')
-
-  const noteLighter = (node: SimNode<M>): void => {
-    for (const { member } of world.nodes) {
-      if (member.role === 'voter' && member.weight > node.member.weight) {
-        return cover(coverage, 'election-won-by-lower-weight')
-      }
-    }
-  }
-
-  const noteUnlead = (node: SimNode<M>): void => {
-    const higher = node.leading !== null && core.view.promised > node.leading.ballot
-    if (higher) cover(coverage, 'leader-down-by-higher-ballot')
-    else if (node.stalledUntilUs > world.nowUs) cover(coverage, 'leader-down-by-disk')
-    else cover(coverage, 'leader-down-by-lost-quorum')
   }
 
   return {

@@ -11,6 +11,10 @@ export function describeInput(input: Input<unknown>): string {
       return `link to n${input.peer} ${input.up ? 'up' : 'down'}`
     case 'submitted':
       return `submitted ${input.frames.map(({ first, count }) => range(first, count)).join(' ')}`
+    case 'change':
+      return `asked: ${JSON.stringify(input.change)}`
+    case 'transfer':
+      return `asked to hand over to n${input.target}`
     case 'pressure':
       return `pressure on ring ${input.ring}`
     default:

@@ -7,7 +7,7 @@
  */
 import type { LogIndex, Lsn } from '../core/ids.ts'
 import type { WalRecord } from '../core/records.ts'
-import type { ChainMark } from '../wal/fold.ts'
+import type { ChainMark, ConfigMark } from '../wal/fold.ts'
 import type { Frame } from './frames.ts'
 import type { Random } from './random.ts'
 import type { Stored } from './log.ts'
@@ -21,6 +21,8 @@ export interface Found {
   readonly floorChain: number
   readonly floorContinues: boolean
   readonly marks: readonly ChainMark[]
+  /** Config batches of the log, ascending, as bytes. */
+  readonly configs: readonly ConfigMark[]
   readonly firstRetained: LogIndex
   /** LSN of the last record that survived. */
   readonly lsn: Lsn

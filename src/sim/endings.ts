@@ -1,23 +1,33 @@
 /**
  * How a run ends. Safety: it just ends. Liveness: everything heals, faults are over, and the
- * cluster must come to a leader within four election timeouts, answer what is submitted, stop
- * raising ballots and agree. Partial: the cut graph stays, and the cluster must be writable within
- * four election timeouts all the same.
+ * members of the newest chosen membership must come to a leader within four election timeouts, to
+ * the heaviest one that there is a while later, answer what is submitted, stop raising ballots and
+ * agree. Who was removed has no part in it, but may disturb. Core: the same, but as many as can be
+ * spared die first and stay away. Partial: the cut graph stays, and the
+ * cluster must be writable within four election timeouts all the same.
  */
+import type { Member } from '../core/engine.ts'
 import { submit } from './clients.ts'
 import { type Counter, cover } from './coverage.ts'
 import { demand } from './invariants.ts'
 import { mendAll } from './network.ts'
 import { restart } from './ops.ts'
+import { takeAway } from './away.ts'
 import { LEADER } from './plan.ts'
+import { mayLead, memberAt } from './rules.ts'
 import type { Loop } from './run.ts'
 import { type SimNode, type World, leaderOf } from './world.ts'
 import { bend } from './clock.ts'
 
 const LEADER_TIMEOUTS = 4
 const SETTLE_TIMEOUTS = 8
-/** Long enough for a hand-over by weight, which waits ten. */
-const HAND_OVER_TIMEOUTS = 30
+/**
+ * A hand-over by weight: ten in office, ten of them calm, one to drain and what orders take; then
+ * the wait for a target that was tried before, which begins at ten and doubles six times at most.
+ */
+const HAND_OVER_TIMEOUTS = 26
+const PENALTY_TIMEOUTS = 10
+const PENALTY_DOUBLINGS_MAX = 6
 const STEPS = 10
 const STALL_SLACK_US = 20_000
 const KEPT_FRAMES_MAX = 8
@@ -30,8 +40,12 @@ export function end<M>(world: World<M>, loop: Loop): void {
   if (ending === 'safety') return
   if (ending === 'partial') return partial(world, loop)
   heal(world, loop)
-  if (engine === 'basic-paxos') basicLive(world, loop)
-  else live(world, loop)
+  if (engine === 'basic-paxos') return basicLive(world, loop)
+  if (ending === 'core') {
+    awaitSettled(world, loop)
+    takeAway(world)
+  }
+  live(world, loop)
 }
 
 const timeoutUs = <M>({ plan }: World<M>): number => {
@@ -53,9 +67,21 @@ export function heal<M>(world: World<M>, loop: Loop): void {
     direction.cloggedUntilUs = Math.min(direction.cloggedUntilUs, until)
   }
   loop(until)
-  for (const node of world.nodes) restart(world, node)
+  for (const node of world.nodes) {
+    if (node.life > 0 || memberOf(world, node) !== undefined) restart(world, node)
+  }
   mendAll(world)
 }
+
+/** What a node is in the newest chosen membership; undefined: no member. */
+function memberOf<M>({ judge }: World<M>, { place, member }: SimNode<M>): Member | undefined {
+  const { memberships } = judge
+  return memberships === null ? member : memberAt(memberships.newest, place)
+}
+
+/** The members that the ending counts on. */
+const membersOf = <M>(world: World<M>): SimNode<M>[] =>
+  world.nodes.filter((node) => memberOf(world, node) !== undefined && !world.away.has(node.place))
 
 /** Us until `done`; -1: not within the bound. */
 function runUntilDone<M>(world: World<M>, loop: Loop, boundUs: number, done: () => boolean) {
@@ -73,15 +99,15 @@ export function ruler<M>(world: World<M>): SimNode<M> | undefined {
   const leader = leaderOf(world)
   if (leader === undefined) return undefined
   const { ballot } = leader.leading!
+  const { voters, membership } = world.judge.memberships!.newest
   let count = 0
-  let voters = 0
-  for (const { member, alive, driver } of world.nodes) {
-    if (member.role === 'learner') continue
-    voters += 1
+  for (const place of voters) {
+    const { alive, driver } = world.nodes[place]!
     const { promised, acceptedBallot } = driver.view
     if (alive && promised === ballot && acceptedBallot === ballot) count += 1
   }
-  return count > voters / 2 ? leader : undefined
+  const isRuling = count >= membership.acceptQuorum && mayLead(memberOf(world, leader))
+  return isRuling ? leader : undefined
 }
 
 /** The bound starts again while a candidate still fetches its log. */
@@ -95,49 +121,72 @@ function awaitRuler<M>(world: World<M>, loop: Loop): boolean {
   return false
 }
 
-function live<M>(world: World<M>, loop: Loop): void {
+/** A leader is there, and every order of an operator has its answer. */
+function awaitSettled<M>(world: World<M>, loop: Loop): void {
   demand(awaitRuler(world, loop), 'L1', 'no leader within four election timeouts')
-  loop(world.nowUs + settleTimeouts(world) * timeoutUs(world))
-  const ballots = ballotsOf(world)
+  const isSettled = (): boolean => world.orders.every(({ outcome }) => outcome !== 'open')
+  demand(awaitProgress(world, loop, isSettled), 'L3', 'an order is not answered')
+}
+
+function live<M>(world: World<M>, loop: Loop): void {
+  awaitSettled(world, loop)
+  awaitHeaviest(world, loop)
+  loop(world.nowUs + SETTLE_TIMEOUTS * timeoutUs(world))
+  const ballots = ballotOf(world)
   const weight = weightOf(world)
   const before = world.requests.length
   const goal = world.judge.chosenThrough
-  // The first at once, unless leadership is being handed over at this moment.
-  const boundUs = LEADER_TIMEOUTS * timeoutUs(world)
+  // A learner that has just become a voter has still to promise.
+  demand(awaitRuler(world, loop), 'L1', 'the leader does not stay')
+  // What a dead forced member holds back may fill the backlog until it is out of the rule.
+  const admits = (): boolean => ask(world)
   for (let i = 0; i < 3; i++) {
-    const tookUs = runUntilDone(world, loop, boundUs, () => ask(world))
-    demand(tookUs >= 0, 'L1', 'the leader does not stay')
+    demand(awaitProgress(world, loop, admits), 'L3', 'the leader admits nothing')
   }
   const answered = (): boolean =>
     world.requests.slice(before).every(({ outcome }) => outcome === 'ok')
   demand(awaitProgress(world, loop, answered), 'L3', 'a request is not answered')
-  const agreed = (): boolean => world.nodes.every((node) => isLevel(world, node, goal))
+  const agreed = (): boolean => membersOf(world).every((node) => isLevel(world, node, goal))
   demand(awaitProgress(world, loop, agreed), 'L5', `nodes differ: ${levels(world)}`)
-  const isStill = ballotsOf(world) === ballots || weightOf(world) > weight
-  demand(isStill, 'L2', `${ballots} grew to ${ballotsOf(world)}`)
+  const isStill = ballotOf(world) === ballots || weightOf(world) > weight
+  demand(isStill, 'L2', `${ballots} grew to ${ballotOf(world)}`)
   loop(world.nowUs + 2 * timeoutUs(world))
   checkQueues(world, KEPT_FRAMES_MAX)
-  for (const { member } of world.nodes) {
-    if (member.role === 'learner') cover(world.coverage, 'learner-caught-up')
+  for (const node of world.nodes) {
+    if (memberOf(world, node)?.role === 'learner') cover(world.coverage, 'learner-caught-up')
   }
 }
 
-/** A heavier node than the leader will be handed the lead. */
-function settleTimeouts<M>(world: World<M>): number {
-  const weight = weightOf(world)
-  const isHeavier = ({ member }: SimNode<M>): boolean =>
-    member.role === 'voter' && member.weight > weight
-  return world.nodes.some(isHeavier) ? HAND_OVER_TIMEOUTS : SETTLE_TIMEOUTS
+/** In a healthy cluster the most weight that there is ends up leading (I17, R20). */
+function awaitHeaviest<M>(world: World<M>, loop: Loop): void {
+  const weightAt = (node: SimNode<M>): number => {
+    const member = memberOf(world, node)
+    return mayLead(member) ? (member?.weight ?? 0) : 0
+  }
+  const most = (): number => Math.max(0, ...membersOf(world).map(weightAt))
+  const leads = (): boolean => weightOf(world) === most()
+  const triesMax = Math.max(0, ...world.nodes.map(({ handOvers }) => handOvers))
+  const doublings = Math.min(triesMax + 1, PENALTY_DOUBLINGS_MAX)
+  const penalty = triesMax === 0 ? 0 : PENALTY_TIMEOUTS * 2 ** doublings
+  const bound = HAND_OVER_TIMEOUTS + penalty
+  const isIn = awaitProgress(world, loop, leads, bound)
+  demand(isIn, 'I17', `weight ${weightOf(world)} leads, and ${most()} is there`)
 }
 
 /** Ballots may grow once more when leadership goes to a heavier node (R20). */
-const weightOf = <M>(world: World<M>): number => leaderOf(world)?.member.weight ?? 0
+function weightOf<M>(world: World<M>): number {
+  const leader = leaderOf(world)
+  return leader === undefined ? 0 : (memberOf(world, leader)?.weight ?? 0)
+}
 
-const ballotsOf = <M>({ nodes }: World<M>): string =>
-  nodes.map(({ driver }) => driver.view.promised).join()
+/** The highest one: a learner that begins to vote promises what the others have. */
+const ballotOf = <M>(world: World<M>): number =>
+  membersOf(world).reduce((max, { driver }) => Math.max(max, driver.view.promised), 0)
 
-const levels = <M>({ nodes }: World<M>): string =>
-  nodes.map(({ driver }) => driver.view.chosen).join()
+const levels = <M>(world: World<M>): string =>
+  membersOf(world)
+    .map(({ id, driver }) => `${id}: ${driver.view.chosen}`)
+    .join()
 
 function isLevel<M>(world: World<M>, { driver }: SimNode<M>, goal: number): boolean {
   const { chosen, last } = driver.view
@@ -152,18 +201,26 @@ function ask<M>(world: World<M>): boolean {
 }
 
 /** True when `done` comes true; the bound starts again while any log grows (small windows). */
-function awaitProgress<M>(world: World<M>, loop: Loop, done: () => boolean): boolean {
+function awaitProgress<M>(
+  world: World<M>,
+  loop: Loop,
+  done: () => boolean,
+  timeouts = STEPS,
+): boolean {
   const growth = (): number =>
-    world.nodes.reduce((sum, { driver, stored }) => sum + driver.view.chosen + stored.length, 0)
+    membersOf(world).reduce(
+      (sum, { driver, stored }) => sum + driver.view.chosen + stored.length,
+      0,
+    )
   for (let before = -1; before !== growth();) {
     before = growth()
-    if (runUntilDone(world, loop, STEPS * timeoutUs(world), done) >= 0) return true
+    if (runUntilDone(world, loop, timeouts * timeoutUs(world), done) >= 0) return true
   }
   return false
 }
 
 function checkQueues<M>(world: World<M>, keptMax: number): void {
-  const kept = world.nodes.map(({ rings }) =>
+  const kept = membersOf(world).map(({ rings }) =>
     rings.reduce((sum, { frames }) => sum + frames.filter((frame) => frame.kept).length, 0),
   )
   demand(Math.max(...kept) <= keptMax, 'L6', `frames kept in rings: ${kept.join()}`)
@@ -190,12 +247,12 @@ function partial<M>(world: World<M>, loop: Loop): void {
   const tookUs = runUntilDone(world, loop, boundUs, writable)
   demand(tookUs >= 0, 'L1', `not writable in a ${world.plan.graph} graph`)
   cover(world.coverage, `partial-${world.plan.graph!}-solved` satisfies Counter)
-  const ballots = ballotsOf(world)
+  const ballots = ballotOf(world)
   loop(world.nowUs + 2 * boundUs)
-  const settled = ballotsOf(world)
+  const settled = ballotOf(world)
   const weight = weightOf(world)
   loop(world.nowUs + 2 * boundUs)
-  const isStill = ballotsOf(world) === settled || weightOf(world) > weight
+  const isStill = ballotOf(world) === settled || weightOf(world) > weight
   demand(isStill, 'L2', `ballots grow: ${ballots}, ${settled}`)
   heal(world, loop)
   live(world, loop)

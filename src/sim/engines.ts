@@ -4,6 +4,7 @@
  * judge.
  */
 import { basicPaxosCodec } from '../codec/basic-paxos-message.ts'
+import { decodeMembership } from '../codec/membership.ts'
 import { xpaxosCodec } from '../codec/message.ts'
 import type { MessageCodec } from '../codec/message-codec.ts'
 import { createBasicPaxos } from '../core/basic-paxos/core.ts'
@@ -11,6 +12,7 @@ import type { BasicPaxosMessage } from '../core/basic-paxos/messages.ts'
 import { foldBasicPaxos } from '../core/basic-paxos/recovered.ts'
 import type { Core, Member } from '../core/engine.ts'
 import type { Ballot, Lsn } from '../core/ids.ts'
+import { membershipProblem } from '../core/membership.ts'
 import { createXPaxos } from '../core/xpaxos/core.ts'
 import type { XPaxosMessage } from '../core/xpaxos/messages.ts'
 import { createBasicOracle } from './basic-oracle.ts'
@@ -25,24 +27,28 @@ export interface Engine<M> {
   /** Ring frames carry their index; Basic Paxos tells it beside them. */
   readonly indexed: boolean
   core(plan: Plan, member: Member, life: number, found: Found): Core<M>
-  judge(members: readonly Member[], coverage: Coverage): Judge<M>
+  judge(plan: Plan, coverage: Coverage): Judge<M>
 }
 
 export const xpaxosEngine: Engine<XPaxosMessage> = {
   codec: xpaxosCodec,
   indexed: true,
-  core({ seed, members, knobs, stages }, { id: self }, life, found) {
+  core(plan, member, life, found) {
+    const { seed, members, quorums, knobs, stages } = plan
     const { heartbeatMs, electionTimeoutMs, windowBytes } = knobs
     const { batchBytesMax, batchEntriesMax, pipelineDepth } = knobs
     return createXPaxos(
       {
-        self,
-        members,
+        self: member.id,
+        // Who joins a running cluster knows itself alone: the log tells it the rest.
+        members: plan.joiners.includes(member) ? [member] : members,
+        ...(quorums !== null && !plan.joiners.includes(member) && { quorums }),
         heartbeatMs,
         electionTimeoutMs,
         windowBytes,
         batchBytesMax,
         batchEntriesMax,
+        catchUpBytesMax: Math.min(4 * batchBytesMax, 2 ** 17), // half a segment of its disk
         pipelineDepth,
         seed: (seed + 1_000 * life) | 0,
         requestBase: 2 ** 20 * life,
@@ -58,6 +64,10 @@ export const xpaxosEngine: Engine<XPaxosMessage> = {
         marks: found.marks,
         firstRetained: found.firstRetained,
         nextLsn: (found.lsn + 1) as Lsn,
+        configs: found.configs.map(({ index, bytes }) => ({
+          index,
+          membership: decodeMembership(bytes, membershipProblem),
+        })),
       },
     )
   },
@@ -85,5 +95,5 @@ export const basicPaxosEngine: Engine<BasicPaxosMessage> = {
     }))
     return createBasicPaxos(config, foldBasicPaxos(records))
   },
-  judge: createBasicOracle,
+  judge: ({ members }, coverage) => createBasicOracle(members, coverage),
 }

@@ -1,6 +1,6 @@
 /**
  * Draws the faults of a plan: which kinds are on, how often they strike, whom, and for how long.
- * Pure. The list of operators at the end is the place for membership and transfer.
+ * Pure. What operators do is drawn in member-plan.ts.
  */
 import { type Knobs, LEADER, type Op } from './plan.ts'
 import { type Random, below, between, chance, pick } from './random.ts'
@@ -23,9 +23,6 @@ export const FAULTS = [
   'pressure',
 ] as const
 export type Fault = (typeof FAULTS)[number]
-
-/** Operators that classes membership and mixed-member draw from, once the core has them. */
-export const OPERATORS: readonly string[] = []
 
 const FAULTS_MAX = 60
 

@@ -10,6 +10,7 @@ import { throughOf } from '../core/frame-ref.ts'
 import type { LogRing } from '../ring/log-ring.ts'
 import { createFrameHeader, readFrameHeader } from '../codec/frame.ts'
 import type { Frame } from './frames.ts'
+import { configIn } from './protocol-frames.ts'
 import { demand } from './invariants.ts'
 
 export interface FrameBook {
@@ -72,6 +73,7 @@ export function enterFrame(book: FrameBook, ref: FrameRef, log: LogRing): Frame 
   const frame: Frame = {
     ...{ first, count, through, ballot, sizeBytes, headerCrc, serial, session },
     ...{ bytes, view, offset: used, continues, kind: header.kind },
+    ...configIn(header.kind, { bytes, view, offset: used, sizeBytes }),
   }
   const known = book.byFirst.get(first)
   if (known === undefined) book.byFirst.set(first, [frame])

@@ -18,6 +18,7 @@ import {
   writeFrameHeader,
 } from '../codec/frame.ts'
 import type { Ballot, LogIndex } from '../core/ids.ts'
+import type { Membership } from '../core/membership.ts'
 
 export interface Frame {
   readonly first: LogIndex
@@ -31,7 +32,12 @@ export interface Frame {
   readonly kind: FrameKind
   /** Counts up over all frames of a run: names the content. */
   readonly serial: number
+  /** 0: of the protocol's own, a config batch or an empty one. */
   readonly session: number
+  /** What a config batch says, read from its bytes; null in all others. */
+  readonly membership: Membership | null
+  /** The same as the WAL's fold wants it. */
+  readonly config?: Uint8Array
   readonly bytes: Uint8Array
   readonly view: DataView
   readonly offset: number
@@ -79,11 +85,7 @@ export function makeFrame(arena: FrameArena, spec: FrameSpec): Frame {
   const payloads = spec.payloadOf === null ? null : payloadsOf(spec.payloadOf, count)
   const bodySizeBytes = payloads === null ? count * entrySize : bodySizeOf(payloads)
   const sizeBytes = frameSizeOf(bodySizeBytes)
-  if (arena.used + sizeBytes > arena.bytes.length) {
-    Object.assign(arena, scratch(Math.max(4 * CHUNK_BYTES, sizeBytes)))
-  }
-  const { bytes, view, used: offset } = arena
-  arena.used += sizeBytes
+  const { bytes, view, offset } = claimBytes(arena, sizeBytes)
   const serial = arena.nextSerial++
   const flags = continues ? FRAME_FLAG_CONTINUES : 0
   const clientId = session
@@ -108,12 +110,26 @@ export function makeFrame(arena: FrameArena, spec: FrameSpec): Frame {
     kind,
     serial,
     session,
+    membership: null,
     bytes,
     view,
     offset,
   }
   arena.byCrc.set(headerCrc, frame)
   return frame
+}
+
+/** Bytes for one more frame. */
+export function claimBytes(
+  arena: FrameArena,
+  sizeBytes: number,
+): Pick<Frame, 'bytes' | 'view' | 'offset'> {
+  if (arena.used + sizeBytes > arena.bytes.length) {
+    Object.assign(arena, scratch(Math.max(4 * CHUNK_BYTES, sizeBytes)))
+  }
+  const { bytes, view, used: offset } = arena
+  arena.used += sizeBytes
+  return { bytes, view, offset }
 }
 
 const payloadsOf = (payloadOf: () => Uint8Array, count: number): Uint8Array[] =>

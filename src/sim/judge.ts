@@ -2,11 +2,12 @@
  * The judge's face: what the world tells whoever watches a run from outside the nodes. One judge an
  * engine (oracle.ts, basic-oracle.ts); each throws a Violation as soon as an invariant breaks.
  */
-import type { CoreView, Member } from '../core/engine.ts'
+import type { CoreView } from '../core/engine.ts'
 import type { Ballot, LogIndex } from '../core/ids.ts'
 import type { Found } from './disk.ts'
 import type { Frame } from './frames.ts'
 import type { Stored } from './log.ts'
+import type { MemberJudge } from './member-judge.ts'
 
 /** A node as judges name it: by its place among the members. */
 export type NodePlace = number
@@ -33,5 +34,6 @@ export interface Judge<M> {
   readonly chosenThrough: number
   /** The request's frame is chosen, by what lies on disks. */
   isChosen(frame: Frame): boolean
-  readonly members: readonly Member[]
+  /** Changes and hand-overs; null where there are none. */
+  readonly memberships: MemberJudge | null
 }

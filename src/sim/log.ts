@@ -25,6 +25,8 @@ export interface Log {
   readonly frames: Frame[]
   /** chains[i] = chain behind frames[i]. */
   readonly chains: number[]
+  /** The config batches among them. */
+  readonly configs: Frame[]
   sync: OpenSync | null
 }
 
@@ -48,6 +50,7 @@ export const emptyLog = (): Log => ({
   last: 0,
   frames: [],
   chains: [],
+  configs: [],
   sync: null,
 })
 
@@ -55,6 +58,7 @@ export const copyLog = (log: Log): Log => ({
   ...log,
   frames: log.frames.slice(),
   chains: log.chains.slice(),
+  configs: log.configs.slice(),
   sync: log.sync === null ? null : { ...log.sync, frames: log.sync.frames.slice() },
 })
 
@@ -80,7 +84,8 @@ export function foldInto(log: Log, { record, frames, floor }: Stored): Cut | nul
       break
     case 'sync-begin': {
       const { ballot, syncPoint } = record
-      demand(ballot === log.promised, 'I2', 'a sync is of the promised ballot')
+      // Ballot 0: a voter turns learner, and cuts to what is chosen (R31).
+      demand(ballot === log.promised || ballot === 0, 'I2', 'a sync is of the promised ballot')
       demand(syncPoint >= log.floor, 'I4', 'a sync never cuts below the floor')
       check(placeBehind(log, syncPoint) >= 0, 'a sync point is a boundary')
       log.sync = { ballot, syncPoint, last: syncPoint, frames: [] }
@@ -111,6 +116,8 @@ function commit(log: Log, sync: OpenSync): Cut {
   cut.conflicting = old !== undefined && sync.frames[0] !== undefined && old !== sync.frames[0]
   log.frames.length = keep
   log.chains.length = keep
+  const { configs } = log
+  while (configs.length > 0 && configs.at(-1)!.first > sync.syncPoint) configs.pop()
   log.last = sync.syncPoint
   for (const frame of sync.frames) push(log, frame)
   check(log.last === sync.last, 'the frames of a sync reach its end')
@@ -124,6 +131,7 @@ function push(log: Log, frame: Frame): void {
   const { chains } = log
   const before = chains.length === 0 ? 0 : chains[chains.length - 1]!
   log.frames.push(frame)
+  if (frame.membership !== null) log.configs.push(frame)
   chains.push(chainOf(before, frame.headerCrc))
   log.last = frame.through
 }

@@ -143,7 +143,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'strayed-voter-left-alone',
     invariant: 'L5',
-    also: ['L1', 'L3'],
+    also: ['L1', 'L3', 'I17'],
     file: `${X}/election.ts`,
     from: 'else if (state.now - leadership.strayedSince > state.config.electionTimeoutMs) {',
     to: 'else if (state.now < 0) {',

@@ -4,6 +4,8 @@
  * plan is a run.
  */
 import { bend } from './clock.ts'
+import { carryOutOperator } from './operators.ts'
+import { loseOrders } from './orders.ts'
 import { loseRequests, submit } from './clients.ts'
 import { cover } from './coverage.ts'
 import { block, connect, cut, directionOf, disconnect, eachPair, mend } from './network.ts'
@@ -90,7 +92,7 @@ function onNode<M>(world: World<M>, op: NodeOp, node: SimNode<M>): void {
       cover(world.coverage, 'ring-pressure')
       return node.driver.give({ kind: 'pressure', ring: op.ring % node.rings.length })
     case 'operator':
-      return // the place for membership and transfer, once the core has them
+      return carryOutOperator(world, op, node)
   }
 }
 
@@ -131,10 +133,13 @@ export function crash<M>(world: World<M>, node: SimNode<M>, keepCache: boolean):
   note(world.trace, world.nowUs, node.place, -1, 'CRASHES')
   node.alive = false
   node.leading = null
+  node.handOver = null
+  node.handOvers = 0
   node.syncing = false
   node.pausedUntilUs = 0
   for (const due of node.held.splice(0)) if (due.kind === DUE.deliver) release(world.wire, due.b)
   loseRequests(world, node)
+  loseOrders(world, node)
   node.driver.stop(keepCache)
   const timeoutUs = world.plan.knobs.electionTimeoutMs * 1_000
   for (const other of world.nodes) {
@@ -150,8 +155,14 @@ export function crash<M>(world: World<M>, node: SimNode<M>, keepCache: boolean):
   }
 }
 
+/** The machine of a removed node is taken away for good. */
+export function retire<M>(world: World<M>, node: SimNode<M>): void {
+  crash(world, node, true)
+  node.retired = true
+}
+
 export function restart<M>(world: World<M>, node: SimNode<M>): void {
-  if (node.alive) return
+  if (node.alive || node.retired || world.away.has(node.place)) return
   note(world.trace, world.nowUs, node.place, -1, 'RESTARTS')
   for (const other of world.nodes) disconnect(world, node, other)
   node.life += 1

@@ -7,6 +7,7 @@
 import type { Member } from '../core/engine.ts'
 import type { SessionLimits } from '../stages/session-table.ts'
 import type { Law } from './laws.ts'
+import type { Operator } from './operators.ts'
 
 export interface Knobs {
   readonly heartbeatMs: number
@@ -97,10 +98,21 @@ export type Op =
   /** Somebody sets the wall clock, forward or back. */
   | (At & { readonly kind: 'wall'; readonly node: number; readonly stepUs: number })
   | (At & CallOp)
-  /** For operators: membership, transfer. None is drawn before the core has them. */
-  | (At & { readonly kind: 'operator'; readonly name: string; readonly node: number })
+  /** Asks a node for a change or a hand-over; `a` and `b` say which, by what it is by then. */
+  | (At & {
+      readonly kind: 'operator'
+      readonly name: Operator
+      readonly node: number
+      readonly a: number
+      readonly b: number
+    })
 
 export type OpKind = Op['kind']
+
+export const nodesOf = ({ members, joiners }: Pick<Plan, 'members' | 'joiners'>): Member[] => [
+  ...members,
+  ...joiners,
+]
 
 /** What a caller wants next; it waits for what it has under way, and tries again where it must. */
 export interface CallOp {
@@ -139,6 +151,8 @@ export type Ending =
   | 'safety'
   /** Heals, freezes the faults, and demands progress and agreement. */
   | 'liveness'
+  /** The same, but then as many members as can be spared die for good. */
+  | 'core'
   /** Keeps the cut of a partial-connectivity graph and demands progress. */
   | 'partial'
 
@@ -148,7 +162,12 @@ export interface Plan {
   readonly chanceSeed: number
   readonly className: string
   readonly engine: 'xpaxos' | 'basic-paxos'
+  /** Their ids are 1, 2, ..., so that a node's place is its id - 1. */
   readonly members: readonly Member[]
+  /** Nodes that may be added later, with the ids behind those of the members. */
+  readonly joiners: readonly Member[]
+  /** Sizes of the first membership; null: majorities. */
+  readonly quorums: { readonly prepare: number; readonly accept: number } | null
   readonly knobs: Knobs
   readonly laws: Laws
   readonly noise: Noise
@@ -161,6 +180,8 @@ export interface Plan {
   /** Faults end and the ending begins. */
   readonly untilUs: number
   readonly ending: Ending
+  /** Places in the order in which the ending tries to do without them. */
+  readonly away: readonly number[]
   readonly graph: 'quorum-loss' | 'constrained' | 'chained' | null
   /** A micro schedule ends here; any other that comes so far has no end (L6). */
   readonly eventsMax: number

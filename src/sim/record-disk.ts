@@ -76,8 +76,9 @@ export function createRecordDisk(): Disk {
     }
     const { promised, acceptedBallot, last, floor, floorChain, floorContinues, lsn } = fold
     const firstRetained = 1 as LogIndex
-    const found = { promised, acceptedBallot, last, floor, floorChain, floorContinues }
-    return { ...found, marks: [...fold.marks], firstRetained, lsn, records }
+    const known = { promised, acceptedBallot, last, floor, floorChain, floorContinues }
+    const found = { ...known, marks: [...fold.marks], configs: [...fold.configs] }
+    return { ...found, firstRetained, lsn, records }
   }
   const crash = (random: Random, keepAll: boolean): void => {
     const unsynced = frames.length - disk.durableLsn

@@ -21,11 +21,11 @@ export const createRing = (number: number): Ring => ({ number, position: 0, fram
 
 /** `first` counts where the frame carries no index of its own (Basic Paxos: 0). */
 export function place(ring: Ring, content: Frame): RingFrame {
-  const { first, count, ballot, sizeBytes, headerCrc, continues } = content
+  const { first, count, ballot, sizeBytes, headerCrc, continues, membership } = content
   const offset = ring.position
   ring.position += sizeBytes
   const end = (ring.position / 64) | 0
-  const frame = {
+  const frame: RingFrame = {
     first,
     count,
     ballot,
@@ -39,6 +39,7 @@ export function place(ring: Ring, content: Frame): RingFrame {
     holds: 0,
     content,
     gone: false,
+    ...(membership && { config: membership }),
   }
   ring.frames.push(frame)
   return frame

@@ -2,7 +2,7 @@
  * One run: a plan carried out in one loop, judged all along, then its ending. The same plan gives
  * the same trace hash in any process. Pure: it reads no clock and no chance but the plan's.
  */
-import type { Input } from '../core/engine.ts'
+import type { Input, Member } from '../core/engine.ts'
 import { createClock } from './clock.ts'
 import { type Coverage, cover, createCoverage } from './coverage.ts'
 import { createCoreDriver, tick } from './core-driver.ts'
@@ -13,7 +13,7 @@ import { type InvariantId, Violation, demand } from './invariants.ts'
 import { connect, createNetwork, directionOf, eachPair, reset, sessionOf } from './network.ts'
 import { endByDisk } from './disk-failure.ts'
 import { carryOutOp } from './ops.ts'
-import type { Plan } from './plan.ts'
+import { type Plan, nodesOf } from './plan.ts'
 import { createQueue, headTime, pop } from './queue.ts'
 import { createRandom, split } from './random.ts'
 import { createRecordDisk } from './record-disk.ts'
@@ -62,7 +62,7 @@ function runWith<M>(plan: Plan, engine: Engine<M>, options: RunOptions): RunResu
   const world = createWorld(plan, engine, options)
   let violation: RunResult['violation'] = null
   try {
-    for (const node of world.nodes) {
+    for (const node of world.nodes.slice(0, plan.members.length)) {
       node.alive = true
       node.life = 1
       node.driver.boot()
@@ -111,32 +111,33 @@ function createWorld<M>(plan: Plan, engine: Engine<M>, options: RunOptions): Wor
     random,
     queue: createQueue<Due>(),
     nodes: [],
-    network: createNetwork(plan.members.length, split(random)),
+    network: createNetwork(nodesOf(plan).length, split(random)),
     wire: createWire(engine.codec),
-    judge: engine.judge(plan.members, coverage),
+    judge: engine.judge(plan, coverage),
     arena: createArena(),
     coverage,
     trace: createTrace(options.withLines === true),
     requests: [],
     sessionSequences: [],
     stages: null,
+    ambush: null,
+    away: new Set(),
+    orders: [],
     nowUs: 0,
     events: 0,
     noisy: true,
     refused: 0,
   }
   world.stages = createStageWorld(world)
-  for (let place = 0; place < plan.members.length; place++) {
-    world.nodes.push(createNode(world, engine, place))
-  }
+  nodesOf(plan).forEach((member) => world.nodes.push(createNode(world, engine, member)))
   return world
 }
 
-function createNode<M>(world: World<M>, engine: Engine<M>, place: number): SimNode<M> {
+function createNode<M>(world: World<M>, engine: Engine<M>, member: Member): SimNode<M> {
   const { plan, arena } = world
-  const member = plan.members[place]!
+  const place = member.id - 1
   const { offsetMs, driftPpm } = plan.clocks[place]!
-  const rings = Array.from({ length: 2 + plan.members.length }, (_, i) => createRing(i))
+  const rings = Array.from({ length: 2 + nodesOf(plan).length }, (_, i) => createRing(i))
   const { stages } = world
   const driver =
     stages === null
@@ -159,9 +160,12 @@ function createNode<M>(world: World<M>, engine: Engine<M>, place: number): SimNo
     stalledUntilUs: 0,
     life: 0,
     alive: false,
+    retired: false,
     pausedUntilUs: 0,
     held: [],
     leading: null,
+    handOver: null,
+    handOvers: 0,
     pending: [],
     appliedAtUs: 0,
     submittedAtUs: 0,

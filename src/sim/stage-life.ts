@@ -20,6 +20,7 @@ import { type LogRing, openLogRing } from '../ring/log-ring.ts'
 import type { StateMachine } from '../base/state-machine.ts'
 import { type ApplyCheck, createApplyCheck } from '../stages/apply-check.ts'
 import { createApplyStage } from '../stages/apply-stage.ts'
+import { createRetention, keepBehind } from '../stages/retention.ts'
 import { createDecideStage } from '../stages/decide-stage.ts'
 import { createFanoutStage } from '../stages/fanout-stage.ts'
 import { type Ingest, PLAIN_FRAMES, createIngest } from '../stages/ingest-stage.ts'
@@ -183,7 +184,7 @@ export function createStageLife<M>(wiring: LifeWiring<M>): StageLife {
       toFanout: outPort(openCellRing(memory.fanoutOrders), null),
       toIngest: outPort(openCellRing(memory.admissions), null),
       answersAll: false,
-      retainBytes: 0,
+      retention: createRetention(keepBehind(0)),
       nowMs,
       wallMs,
       lease: stages.leaseMs > 0 ? words : null,

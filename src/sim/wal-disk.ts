@@ -95,11 +95,12 @@ export function createWalDisk(id: NodeId, plan: Plan, arena: FrameArena): Disk {
     },
     recover(): Found {
       const recovered = faulty.openAtLast(open)
-      const { promised, acceptedBallot, last, floor, floorChain, floorContinues, marks } = recovered
+      const { promised, acceptedBallot, last, floor, floorChain, floorContinues } = recovered
+      const { marks, configs } = recovered
       disk.lsn = (recovered.nextLsn - 1) as Lsn
       disk.durableLsn = disk.lsn
       const chosen = { floor, floorChain, floorContinues }
-      const found = { promised, acceptedBallot, last, ...chosen, marks, records }
+      const found = { promised, acceptedBallot, last, ...chosen, marks, configs, records }
       return { ...found, firstRetained: 1 as LogIndex, lsn: disk.lsn }
     },
   }

@@ -5,14 +5,19 @@
  *
  * Invariant: it changes nothing that passes.
  */
+import { FRAME_KIND } from '../codec/frame.ts'
 import type { Core, Effect, Input } from '../core/engine.ts'
+import type { Ballot } from '../core/ids.ts'
 import type { LogRing } from '../ring/log-ring.ts'
 import { tell } from './chronicle.ts'
 import { INPUT_CODES } from './core-driver.ts'
+import { newStep, noteEvent, noteLead, noteUnlead } from './core-events.ts'
 import { cover } from './coverage.ts'
 import { describeInput, describeMessage } from './describe.ts'
 import { enterFrame, framesOf } from './frame-book.ts'
+import type { Frame } from './frames.ts'
 import { demand } from './invariants.ts'
+import type { ForcedEvent } from './member-judge.ts'
 import type { Stored } from './log.ts'
 import { checkLeases, noteReads } from './lease-watch.ts'
 import type { StageLink } from './stage-link.ts'
@@ -39,6 +44,10 @@ export function watchCore<M>(
   const { book } = stages
   const { view } = core
   let floor = view.chosen
+  const current = newStep()
+  /** Config batches that the core asked for, and ingest has not published. */
+  const wanted: { readonly ballot: Ballot; readonly events: readonly ForcedEvent[] }[] = []
+  let config: Frame | null = null
 
   const before = (input: Input<M>): void => {
     world.events += 1
@@ -48,7 +57,7 @@ export function watchCore<M>(
     floor = view.chosen
     if (input.kind === 'submitted') {
       const rings = logRings()
-      for (const frame of input.frames) enterFrame(book, frame, rings[frame.ring]!)
+      for (const ref of input.frames) noteProtocol(enterFrame(book, ref, rings[ref.ring]!))
     } else if (input.kind === 'message') {
       judge.delivered(node.place, input.from - 1, input.message, view, false)
     } else if (input.kind === 'applied') {
@@ -60,6 +69,15 @@ export function watchCore<M>(
       const synced = node.stored[node.durableCount - 1]?.lsn ?? 0
       demand(input.lsn <= synced, 'I8', `told durable through ${input.lsn}, synced ${synced}`)
     }
+  }
+  /** Ingest gives indexes to what the core asked for, in the order in which it asked. */
+  const noteProtocol = (frame: Frame): void => {
+    if (frame.kind === FRAME_KIND.config) config = frame
+    if (frame.kind !== FRAME_KIND.empty || frame.ballot !== node.leading?.ballot) return
+    const cause = wanted.shift()
+    demand(cause?.ballot === frame.ballot, 'I11', 'an empty batch that nobody asked for')
+    judge.memberships?.configured(node.place, frame.ballot, { config, empty: frame }, cause!)
+    config = null
   }
   const noteInput = (input: Input<M>): void => {
     if (input.kind === 'message') {
@@ -94,20 +112,20 @@ export function watchCore<M>(
         return judge.chosen(node.place, effect.through, effect.chain)
       case 'lead':
         node.leading = { ballot: effect.ballot, next: effect.next, admits: true }
-        judge.led(node.place, node.life, effect.ballot, effect.next)
-        checkLeases(world, stages, node)
-        note(trace, world.nowUs, node.place, -1, `LEADS ballot ${effect.ballot}`)
-        cover(coverage, 'election-won')
-        return
+        noteLead(world, node, view, [effect.ballot, effect.next])
+        return checkLeases(world, stages, node)
       case 'unlead':
-        note(trace, world.nowUs, node.place, -1, 'leads no more')
+        noteUnlead(world, node, view)
+        wanted.length = 0
         node.leading = null
         return
       case 'admit':
         if (node.leading !== null) node.leading.admits = effect.open
         return
+      case 'configure':
+        return void wanted.push({ ballot: effect.ballot, events: [...current.events] })
       case 'event':
-        return onEvent(effect.name, effect.value)
+        return noteEvent(world, node, view, current, effect)
       default:
     }
   }
@@ -122,16 +140,10 @@ export function watchCore<M>(
       cover(coverage, 'batch-of-100')
     }
   }
-  const onEvent = (name: string, value: number): void => {
-    demand(name !== 'chain-mismatch', 'I5', `node ${node.id}: logs differ at ${value}`)
-    if (name === 'suffix-fetched') {
-      cover(coverage, 'log-adopted-from-another')
-      if (nodes[value - 1]!.member.role === 'logger') cover(coverage, 'suffix-from-logger')
-    }
-  }
   return {
     step(input, effects) {
       before(input)
+      current.events.length = 0
       core.step(input, effects)
       for (const effect of effects) onEffect(effect)
       noteReads(world, stages.nodes[node.place]!, node, input, effects)

@@ -14,7 +14,9 @@ import type { Disk } from './disk.ts'
 import type { Frame, FrameArena } from './frames.ts'
 import type { Judge } from './judge.ts'
 import type { Stored } from './log.ts'
+import type { Ambush } from './ambush.ts'
 import type { Network } from './network.ts'
+import type { Order } from './orders.ts'
 import type { Op, Plan } from './plan.ts'
 import type { Queue } from './queue.ts'
 import { push } from './queue.ts'
@@ -51,6 +53,12 @@ export interface Leading {
   admits: boolean
 }
 
+export interface HandOver {
+  readonly target: NodeId
+  /** By weight, or because it must go: nobody asked for it. */
+  readonly isOwn: boolean
+}
+
 export type Outcome = 'pending' | 'ok' | 'refused' | 'unknown'
 
 export interface Request {
@@ -65,6 +73,7 @@ export interface FramedRequest extends Request {
 export interface SimNode<M> {
   readonly place: number
   readonly id: NodeId
+  /** What it was started with; what it is now says the log. */
   readonly member: Member
   readonly driver: Driver<M>
   readonly clock: Clock
@@ -79,10 +88,16 @@ export interface SimNode<M> {
   stalledUntilUs: number
   life: number
   alive: boolean
+  /** It was removed, and its machine is gone for good. */
+  retired: boolean
   pausedUntilUs: number
   /** What came while it was paused, in order: worked off when it wakes. */
   readonly held: Due[]
   leading: Leading | null
+  /** A hand-over that it started and that has not ended. */
+  handOver: HandOver | null
+  /** How often it began one by itself, in this life. */
+  handOvers: number
   /** Requests that this node took in this term and has not answered, oldest first. */
   readonly pending: FramedRequest[]
   appliedAtUs: number
@@ -138,6 +153,11 @@ export interface World<M> {
   readonly sessionSequences: number[]
   /** Of a run on the stages of production. */
   stages: StageWorld | null
+  ambush: Ambush | null
+  /** Places of members that the ending keeps away. */
+  readonly away: Set<number>
+  /** What operators asked for; an order's id is its place + 1. */
+  readonly orders: Order[]
   nowUs: number
   events: number
   /** Loss, duplicates, reordering and flips are on. */

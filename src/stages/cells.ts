@@ -19,7 +19,8 @@
  *     REPLIES        261      client  size  count  -     offset  through end     first   sequence
  *     TRIM           262      through
  *     RESET_LINK     263      peer
- *     ADMIT          264      open
+ *     ADMIT          264      open    reason
+ *     TRIMMED        265      first
  *
  * FRAME has in word 10 whether the frame continues a group.
  * Cells about reads (read-cells.ts, from 270), the membership (membership-cells.ts, from 280) and
@@ -30,6 +31,7 @@
  * A FRAME cell follows the message that brought the frame. `end` is a ring sequence (int32).
  */
 import { FRAME_KIND, type FrameKind } from '../codec/frame.ts'
+import type { AdmitReason } from '../core/engine.ts'
 import type { FrameRef } from '../core/frame-ref.ts'
 import type { Ballot, LogIndex } from '../core/ids.ts'
 
@@ -47,6 +49,13 @@ export const REPLIES = 261
 export const TRIM = 262
 export const RESET_LINK = 263
 export const ADMIT = 264
+export const TRIMMED = 265
+
+/** Reasons of an ADMIT cell by the number that stands for them; null: it admits again. */
+const ADMIT_REASONS: readonly (AdmitReason | null)[] = [null, 'transfer', 'log-full']
+export const admitCode = (reason: AdmitReason | null): number => ADMIT_REASONS.indexOf(reason)
+export const admitReasonAt = (words: Float64Array, base: number): AdmitReason | null =>
+  words[base + 1] === 1 ? null : (ADMIT_REASONS[words[base + 2]!] ?? 'transfer')
 
 export const AT_SIZE = 2
 export const AT_FRAMES = 3

@@ -39,7 +39,7 @@ import {
   watchDone,
 } from './holds.ts'
 import * as about from './membership-cells.ts'
-import { createRetention, noteAppended, trimmable } from './retention.ts'
+import { type Keeper, type Retention, noteAppended, tendLog } from './retention.ts'
 import { type OutPort, claim, drain, flush, isFull } from './port.ts'
 import { createRoundTrip } from './round-trip.ts'
 import * as reads from './read-cells.ts'
@@ -70,8 +70,8 @@ export interface DecideWiring<Message> {
   readonly toIngest: OutPort | null
   /** Apply answers for every frame, not only for those of ring 0 (Basic Paxos). */
   readonly answersAll: boolean
-  /** Log kept on disk behind the applied index; 0: all of it. */
-  readonly retainBytes: number
+  /** How much log stays on the disk. */
+  readonly retention: Retention
   readonly nowMs: () => number
   /** Tells when the clock of `nowMs` stood still. */
   readonly wallMs: () => number
@@ -83,9 +83,8 @@ export interface DecideWiring<Message> {
 }
 
 export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage {
-  const { core, logRings, toWal, toApply, toFanout, toIngest, nowMs, lease } = wiring
+  const { core, logRings, toWal, toApply, toFanout, toIngest, nowMs, lease, retention } = wiring
   const holds = createHolds(logRings)
-  const retention = createRetention(wiring.retainBytes)
   const roundTrip = createRoundTrip()
   const effects: Effect<Message>[] = []
   let tickAt = 0
@@ -106,6 +105,12 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     floor = core.view.chosen
     core.step(input, effects)
     for (const effect of effects) carryOut(effect)
+  }
+
+  const keeper: Keeper = {
+    onTrim: (through) => orderCell(toWal, [cell.TRIM, through]),
+    onEvent: (name, through) => wiring.onEvent(name, through),
+    onFull: (full) => step({ kind: 'retained', first: core.view.firstRetained, full }),
   }
 
   const carryOut = (effect: Effect<Message>): void => {
@@ -136,7 +141,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
         chosen = 0
         return orderCell(toIngest, [cell.UNLEAD, effect.leader])
       case 'admit':
-        return orderCell(toIngest, [cell.ADMIT, effect.open ? 1 : 0])
+        return orderCell(toIngest, [cell.ADMIT, effect.open ? 1 : 0, cell.admitCode(effect.reason)])
       case 'configure':
         if (toIngest === null) return
         return about.writeMembership(toIngest, about.CONFIGURE, effect.ballot, effect.membership)
@@ -244,13 +249,15 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
   }
 
   const onWal = (words: Float64Array, base: number): number => {
-    if (words[base] === cell.DURABLE) {
+    if (words[base] === cell.TRIMMED) {
+      const first = words[base + 1]! as LogIndex
+      step({ kind: 'retained', first, full: retention.isFull })
+    } else if (words[base] === cell.DURABLE) {
       const lsn = words[base + 1]! as Lsn
       walDone(holds, lsn)
       step({ kind: 'durable', lsn })
-      return 1
-    }
-    return 0
+    } else return 0
+    return 1
   }
   /** READ_DONE and the frames behind it were published together, so they are ready together. */
   const onWalEvent = (words: Float64Array, base: number, _place: number): number => {
@@ -345,10 +352,8 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     tickAt = now + TICK_MS
     watchClocks(now)
     step({ kind: 'tick', now: Math.floor(now) })
-    // A Logger keeps no state: its log is trimmed by what is held.
-    const { held, role } = core.view
-    const through = trimmable(retention, role === 'logger' ? held : Math.min(applied, held))
-    if (through > 0) orderCell(toWal, [cell.TRIM, through])
+    const { keepsState, chosen, held, heldByData, leaderHolds } = core.view
+    tendLog(retention, { keepsState, chosen, applied, held, heldByData, leaderHolds }, keeper)
     wiring.onView(roundTrip.meanUs)
   }
   /** Behind the step that read what `message` says, so that no pause comes between (R34). */

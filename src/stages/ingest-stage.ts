@@ -25,6 +25,7 @@ import {
   writeFrameHeader,
   writeSessionEntry,
 } from '../codec/frame.ts'
+import type { AdmitReason } from '../core/engine.ts'
 import type { Ballot, LogIndex } from '../core/ids.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
 import { type LogRing, freeBytes, publish, tryClaim } from '../ring/log-ring.ts'
@@ -79,8 +80,9 @@ export {
 
 export interface Ingest extends Stage {
   readonly leads: boolean
-  /** False while leadership is being handed over: what is proposed is refused (R24). */
+  /** False while what is proposed is refused: for a hand-over (R24), or a Logger's full log. */
   readonly admits: boolean
+  readonly closedFor: AdmitReason | null
   /** Where the leader is believed to be after an UNLEAD; 0: not known. */
   readonly leader: number
   openClient(id: number, onProgress: () => void, shape?: FrameShape): IngestClient
@@ -142,7 +144,7 @@ export function createIngest(
   let starved = false
   /** The node is down: a late LEAD must not make it look like a leader. */
   let isClosed = false
-  let admits = true
+  let closedFor: AdmitReason | null = null
   /** Asked for by the core, in order, and not published yet: the ring had no room. */
   let asked: ProtocolFrame[] = []
   let group: Group | null = null
@@ -162,7 +164,7 @@ export function createIngest(
   const owesAbort = (): boolean => asked[0] === 'abort'
   /** The open frame if `sizeBytes` more fit in it, else a new one; null: no room. */
   const frameFor = (client: IngestClient, sizeBytes: number, count: number): OpenFrame | null => {
-    if (!leads() || !admits || client.failure !== null) return null
+    if (!leads() || closedFor !== null || client.failure !== null) return null
     if (group !== null || owesAbort()) {
       starved = true
       return null
@@ -245,9 +247,9 @@ export function createIngest(
   const hasRoom = (): boolean =>
     group === null &&
     !owesAbort() &&
-    ((admits && open !== null) ||
-      (admits &&
-        published.sizeBytes < config.uncommittedBytesMax &&
+    closedFor === null &&
+    (open !== null ||
+      (published.sizeBytes < config.uncommittedBytesMax &&
         toDecide.overflow.length === 0 &&
         freeBytes(log) >= 2 * config.batchBytesMax))
   const wakeStarved = (except: ReadonlySet<IngestClient>): void => {
@@ -288,7 +290,7 @@ export function createIngest(
     if (kind === cell.LEAD) {
       ballot = words[base + 1]!
       next = words[base + 2]!
-      admits = true
+      closedFor = null
       asked = words[base + 3] === 1 ? ['abort'] : []
       putAsked() // before anybody hears that he may propose
       wiring.onLead(true, 0)
@@ -297,7 +299,7 @@ export function createIngest(
       if (config.indexed) finish(published.settleThrough(words[base + 1]!))
     } else if (kind === cell.ADMIT) {
       seal() // what clients were promised to be tried is, also on the eve of a hand-over
-      admits = words[base + 1] === 1
+      closedFor = cell.admitReasonAt(words, base)
       starved = true // whoever waits for room looks again when there is some
     } else if (kind === CONFIGURE) {
       // One of a ballot that has ended comes too late: the core has forgotten it.
@@ -315,7 +317,10 @@ export function createIngest(
       return leads()
     },
     get admits() {
-      return admits
+      return closedFor === null
+    },
+    get closedFor() {
+      return closedFor
     },
     get leader() {
       return leader
@@ -348,7 +353,7 @@ export function createIngest(
       return true
     },
     tryWriteGroup(client, payloads, mark) {
-      if (!leads() || !admits || client.failure !== null || group !== null) return false
+      if (!leads() || closedFor !== null || client.failure !== null || group !== null) return false
       group = { client, payloads, mark, at: 0 }
       putGroup()
       if (group !== null) keepRest(group)

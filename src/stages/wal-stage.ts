@@ -3,11 +3,13 @@
  * commit), and reads back frames for peers and appliers that lag. Blocking stage: synchronous file
  * calls, so it owns no socket or timer.
  *
- *     decide --[APPEND, READ, TRIM]--> wal --[DURABLE, READ_DONE]--> decide
+ *     decide --[APPEND, READ, TRIM]--> wal --[DURABLE, READ_DONE, TRIMMED]--> decide
  *
  * Invariants: DURABLE(lsn) leaves only after the sync that covers lsn has returned; a READ sees
- * everything ordered before it; a failed sync throws, is never retried, and ends the node.
+ * everything ordered before it; a failed sync throws, is never retried, and ends the node. Who lags
+ * disturbs nobody: one READ a duty cycle, behind all that was appended and told durable.
  */
+import { type Fifo, createFifo, dropFirst, peekAt, pushTo, sizeOfFifo } from '../base/fifo.ts'
 import { recordOf } from '../codec/record.ts'
 import type { LogIndex, Lsn } from '../core/ids.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
@@ -31,9 +33,12 @@ import { type OutPort, claim, drain, flush } from './port.ts'
 import type { Stage } from './stage.ts'
 
 const ORDERS_MAX = 1_024
+const READ_WORDS = 6
 /** So long without orders: nobody waits, and what is synced may be written down. */
 const QUIET_MS = 100
 const GROUP_SIZE_BYTES_MAX = 8 * 1024 * 1024
+/** Reads that wait here: one a peer, and a few that nobody waits for any more. */
+const READS_MAX = 64
 
 export interface WalStageWiring {
   readonly wal: Wal
@@ -53,11 +58,16 @@ export function createWalStage(wiring: WalStageWiring): Stage {
   let workedAtMs = nowMs()
   let groupSizeBytes = 0
   let groupBatches = 0
+  const reads: Fifo<Float64Array> = createFifo()
 
   const onOrder = (words: Float64Array, base: number): number => {
-    if (words[base] === cell.READ) return onRead(words, base) ? 1 : 0
+    if (words[base] === cell.READ) {
+      if (sizeOfFifo(reads) >= READS_MAX) return 0
+      pushTo(reads, words.slice(base, base + READ_WORDS))
+      return 1
+    }
     if (words[base] === cell.TRIM) {
-      trim(wal, words[base + 1]! as LogIndex)
+      onTrim(words[base + 1]! as LogIndex)
       return 1
     }
     if (groupSizeBytes > GROUP_SIZE_BYTES_MAX) return 0
@@ -76,6 +86,12 @@ export function createWalStage(wiring: WalStageWiring): Stage {
     groupSizeBytes += sizeBytes
     groupBatches += 1
   }
+  const onTrim = (through: LogIndex): void => {
+    if (trim(wal, through) === 0) return
+    const base = claim(toDecide)
+    toDecide.words[base] = cell.TRIMMED
+    toDecide.words[base + 1] = retainedFirst(wal)
+  }
   const commit = (): void => {
     if (groupBatches === 0) return
     const since = nowMs()
@@ -87,20 +103,22 @@ export function createWalStage(wiring: WalStageWiring): Stage {
     toDecide.words[base] = cell.DURABLE
     toDecide.words[base + 1] = lsn
   }
-  /** False when the read-back ring has no room yet: the order stays and is tried again. */
-  const onRead = (words: Float64Array, base: number): boolean => {
-    commit()
+  /** Waits while the read-back ring has no room. @returns how many reads were done */
+  const readOne = (): number => {
+    const words = peekAt(reads)
+    if (words === undefined) return 0
     const offset = tryClaim(readback, readback.capacityBytes / 4)
-    if (offset < 0) return false
+    if (offset < 0) return 0
+    dropFirst(reads, 1)
     const limit = offset + readback.capacityBytes / 4
-    const from = words[base + 2]! as LogIndex
-    const through = words[base + 3]! as LogIndex
+    const from = words[2]! as LogIndex
+    const through = words[3]! as LogIndex
     const into = readback.bytes.subarray(offset, limit)
-    const isWithin = words[base + 5] === 1
-    const { sizeBytes, frames } = readFrames(wal, from, through, words[base + 4]!, into, isWithin)
+    const isWithin = words[5] === 1
+    const { sizeBytes, frames } = readFrames(wal, from, through, words[4]!, into, isWithin)
     const end = publish(readback, sizeBytes)
-    report(words[base + 1]!, frames, { offset, sizeBytes, end })
-    return true
+    report(words[1]!, frames, { offset, sizeBytes, end })
+    return 1
   }
   const report = (
     ticket: number,
@@ -122,8 +140,10 @@ export function createWalStage(wiring: WalStageWiring): Stage {
   }
   const doWork = (): number => {
     if (!flush(toDecide)) return 0
-    const taken = drain(orders, ORDERS_MAX, onOrder)
+    let taken = drain(orders, ORDERS_MAX, onOrder)
     commit()
+    flush(toDecide)
+    taken += readOne()
     flush(toDecide)
     if (taken > 0) {
       workedAtMs = nowMs()

@@ -52,6 +52,8 @@ export interface Recovered {
   readonly marks: readonly ChainMark[]
   readonly nextLsn: Lsn
   readonly retainedFirst: LogIndex
+  /** The log that is on the disk, a segment each: where it ends, and its bytes. */
+  readonly stretches: readonly { readonly through: LogIndex; readonly sizeBytes: number }[]
   /** Config batches, ascending: the newest at or below the floor, and all above it. */
   readonly configs: readonly ConfigMark[]
 }
@@ -95,9 +97,17 @@ function opened(wal: Wal, identity: Identity): { wal: Wal; recovered: Recovered 
     marks: [...marks],
     nextLsn: (lsn + 1) as Lsn,
     retainedFirst: retainedFirst(wal),
+    stretches: stretchesOf(wal),
     configs: [...configs],
   }
   return { wal, recovered }
+}
+
+function stretchesOf({ disk, map, fold }: Wal): Recovered['stretches'] {
+  return map.segments.map((_, place) => ({
+    through: map.segments[place + 1]?.lastAtStart ?? fold.last,
+    sizeBytes: disk!.segments[place]!.tail - SEGMENT_HEADER_SIZE_BYTES,
+  }))
 }
 
 /**

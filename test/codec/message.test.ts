@@ -19,8 +19,25 @@ type Shapes<M extends { readonly kind: string }> = {
 
 const XPAXOS: Shapes<XPaxosMessage> = {
   hello: { promised: 'b', acceptedBallot: 'b', last: 'n', floor: 'n' },
-  heartbeat: { round: 'n', ballot: 'b', chosen: 'n', chosenChain: 'c', knows: 'n', held: 'n' },
-  'heartbeat-reply': { round: 'n', promised: 'b', content: 'n', connected: 'n', last: 'n' },
+  heartbeat: {
+    round: 'n',
+    ballot: 'b',
+    chosen: 'n',
+    chosenChain: 'c',
+    knows: 'n',
+    held: 'n',
+    heldByData: 'n',
+    leaderHolds: 'n',
+  },
+  'heartbeat-reply': {
+    round: 'n',
+    promised: 'b',
+    content: 'n',
+    connected: 'n',
+    last: 'n',
+    firstRetained: 'n',
+    full: 'n',
+  },
   prepare: { ballot: 'b' },
   promise: {
     ballot: 'b',
@@ -147,8 +164,8 @@ test('codes and the order of fields never change', () => {
   })
   expect(lines.join('\n')).toMatchInlineSnapshot(`
     "1 hello: promised acceptedBallot last floor
-    2 heartbeat: round ballot chosen chosenChain knows held
-    3 heartbeat-reply: round promised content connected last
+    2 heartbeat: round ballot chosen chosenChain knows held heldByData leaderHolds
+    3 heartbeat-reply: round promised content connected last firstRetained full
     4 prepare: ballot
     5 promise: ballot acceptedBallot last floor floorChain firstRetained
     6 fetch: ballot acceptedBallot from through

@@ -303,3 +303,46 @@ test('a learner with a hole below what it is sent says where it stands, and gets
   expect(at(cluster, 3).core.view.chosen).toBe(60)
   settle(cluster)
 })
+
+test('a leader keeps nothing in its rings for a learner that another node feeds', () => {
+  const cluster = lab([...voters(9, 5, 5), ['learner', 5]])
+  const leader = awaitLeader(cluster, 1)
+  submit(cluster, leader, [5])
+  runFor(cluster, T)
+  expect(answerTo(cluster, set(4, { source: nodeId(2) }))).toBe('done')
+  for (let i = 0; i < 30; i++) {
+    submit(cluster, leader, [5])
+    runFor(cluster, T / 10)
+  }
+  runFor(cluster, T)
+  const kept = leader.rings.flatMap(({ frames }) => frames.filter((frame) => frame.kept))
+  expect(kept.length).toBeLessThan(4)
+  settle(cluster)
+})
+
+test('a voter that turns learner loses nothing chosen before it holds proof of its turn', () => {
+  const cluster = lab(voters(9, 5, 5), { batchBytesMax: 512, pipelineDepth: 64 })
+  const leader = awaitLeader(cluster, 1)
+  const [, , turned] = cluster.nodes as [Node, Node, Node]
+  const proof = 31
+  // 2 has all but the config batch, which 1 and 3 choose; 3 is fed as a learner, but not that far.
+  cluster.filter = (_from, to, message) => {
+    const { kind } = message
+    const isFar = 'through' in message && message.through >= proof
+    if (to === 2 && kind === 'accept' && isFar) return 'drop'
+    return to === 3 && (kind === 'heartbeat' || (kind === 'learn' && isFar)) ? 'drop' : undefined
+  }
+  for (let i = 0; i < 10; i++) submit(cluster, leader, [3])
+  order(cluster, leader, role(3, 'learner'))
+  const { view } = turned.core
+  runUntilDone(cluster, T / 2, () => view.acceptedBallot === 0)
+  runFor(cluster, T / 10)
+  expect(cluster.oracle.chosenThrough).toBe(proof)
+  crash(cluster, leader, Infinity)
+  cluster.filter = () => undefined
+  runFor(cluster, 20 * T)
+  // 2 knows no newer membership than the old one, in which 2 and 3 are a quorum.
+  restart(cluster, leader)
+  settle(cluster)
+  expect(membersOf(leaderIn(cluster))).toBe('1:voter 2:voter 3:learner')
+})

@@ -34,6 +34,7 @@ import {
   progressWithin,
   remove,
   role,
+  set,
   settle,
   voters,
   watch,
@@ -210,6 +211,36 @@ test('an id is never used again: not by its node, not after restarts, not later 
     settle(cluster)
   }
 })
+
+test.each([
+  ['a Logger', role(5, 'logger')],
+  ['a learner', role(5, 'learner')],
+  ['of weight 0', set(5, { weight: 0 })],
+  ['no member', remove(5)],
+])(
+  'who became %s behind its back stands, learns it from the log, and leads not',
+  (_name, change) => {
+    const cluster = lab(voters(9, 5, 5, 5, 8))
+    const leader = awaitLeader(cluster, 1)
+    isolate(cluster, at(cluster, 5))
+    submit(cluster, leader, [3])
+    expect(answerTo(cluster, change)).toBe('done')
+    // Restarts forget what was known chosen, so nobody tells node 5 before it stands.
+    for (const node of cluster.nodes) crash(cluster, node, Infinity)
+    cluster.filter = (_from, _to, { kind }) => (kind === 'removed' ? 'drop' : undefined)
+    mendAll(cluster)
+    const led: number[] = []
+    cluster.onEffect = (node, { kind }) => {
+      if (kind === 'lead') led.push(node.id)
+    }
+    const stood = watch(cluster, 'prepare-started')
+    for (const id of [2, 3, 4, 5]) restart(cluster, at(cluster, id))
+    expect(runUntilDone(cluster, 20 * T, () => led.length > 0)).toBeGreaterThan(0)
+    expect(stood.some(({ node }) => node === 5)).toBe(true)
+    expect(led).not.toContain(5)
+    settle(cluster)
+  },
+)
 
 // ---- Leaders that are not any more ------------------------------------------------------------
 

@@ -33,6 +33,7 @@ import {
   progressWithin,
   remove,
   role,
+  set,
   settle,
   transfer,
   voters,
@@ -366,4 +367,20 @@ test('of two one is removed and stopped; the other loses its floor and goes on (
   restart(cluster, leader)
   expect(progressWithin(cluster, 4 * T)).toBeGreaterThanOrEqual(0)
   expect(leader.core.view.chosen).toBe(cluster.oracle.chosenThrough)
+})
+
+test('a leader changes nothing before its own ballot has what it adopted', () => {
+  const cluster = lab(voters(9, 5, 5))
+  const first = awaitLeader(cluster, 1)
+  submit(cluster, first, [3])
+  runFor(cluster, T)
+  crash(cluster, first, Infinity)
+  cluster.filter = (_from, _to, { kind }) => (kind === 'accepted' ? 'drop' : undefined)
+  const next = leaderIn(cluster)
+  expect(next.core.view.chosen).toBe(3) // by the word of the first
+  expect(order(cluster, next, set(3, { weight: 4 }))()).toBe('not-ready')
+  cluster.filter = () => undefined
+  runFor(cluster, 8 * T)
+  expect(answerTo(cluster, set(3, { weight: 4 }))).toBe('done')
+  settle(cluster)
 })

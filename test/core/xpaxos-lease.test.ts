@@ -276,7 +276,7 @@ const stateOf = (self: number, members = membersOf(3)) =>
       self: nodeId(self),
       members,
       ...{ heartbeatMs: 20, electionTimeoutMs: T, windowBytes: 4_096, batchBytesMax: 4_096 },
-      ...{ batchEntriesMax: 10, pipelineDepth: 1, seed: 1, requestBase: 0 },
+      ...{ batchEntriesMax: 10, catchUpBytesMax: 4_096, pipelineDepth: 1, seed: 1, requestBase: 0 },
       ...{ leaseMs: LEASE, driftPerMille: DRIFT },
     },
     { ...BLANK, promised: ballotOf(3, nodeId(1)) },

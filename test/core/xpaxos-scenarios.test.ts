@@ -550,3 +550,22 @@ test('apply goes on from the WAL behind a restart while new entries arrive in th
   expect(node.applyNext).toBe(216)
   converge(cluster)
 })
+
+test('two laggards with a long suffix to fetch do not interrupt each other for ever', () => {
+  const each = { batchBytesMax: 512, catchUpBytesMax: 512, pipelineDepth: 1 } // a round trip each
+  const slow = { ...each, linkDelay: [5, 8] as const }
+  const cluster = lab([...voters(9, 8, 7), ['logger', 1], ['logger', 1]], slow)
+  const leader = awaitLeader(cluster, 1)
+  for (const id of [2, 3]) isolate(cluster, at(cluster, id))
+  for (let i = 0; i < 150; i++) submit(cluster, leader, [2])
+  expect(runUntilDone(cluster, 60 * T, () => cluster.oracle.chosenThrough === 300)).toBeGreaterThan(
+    0,
+  )
+  // Only Loggers have it now: who leads next has to fetch for longer than others are content.
+  crash(cluster, leader, Infinity)
+  mendAll(cluster)
+  for (const id of [2, 3]) cut(cluster, at(cluster, id), leader)
+  const led = (): boolean => leaderOf(cluster) !== undefined
+  expect(runUntilDone(cluster, 100 * T, led)).toBeGreaterThan(4 * T)
+  converge(cluster)
+})

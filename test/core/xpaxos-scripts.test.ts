@@ -23,6 +23,11 @@ const UNSAID = {
   prevChain: -1,
   floorChain: 0,
   chosen: 0,
+  held: 0,
+  heldByData: 0,
+  leaderHolds: 0,
+  firstRetained: 1,
+  full: 0,
 }
 
 interface Session {
@@ -92,6 +97,7 @@ function start(session: Session, args: Command['args']): string {
     windowBytes: 2 ** 16,
     batchBytesMax: 4_096,
     batchEntriesMax: 100,
+    catchUpBytesMax: 4_096,
     pipelineDepth: 4,
     seed: 1,
     requestBase: 0,

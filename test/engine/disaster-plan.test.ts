@@ -354,6 +354,7 @@ test('the core leads alone, with everything, and answers to nobody of the old hi
     {
       ...{ self: nodeId(1), members: THREE, heartbeatMs: 20, electionTimeoutMs: 100 },
       ...{ windowBytes: 2 ** 16, batchBytesMax: 4_096, batchEntriesMax: 100, pipelineDepth: 8 },
+      catchUpBytesMax: 4_096,
       ...{ seed: 1, requestBase: 1, leaseMs: 0, driftPerMille: 0 },
     },
     { ...recovered, firstRetained: 1 as LogIndex, configs },

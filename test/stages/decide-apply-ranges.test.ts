@@ -23,6 +23,7 @@ import { logRingMemory, openLogRing } from '../../src/ring/log-ring.ts'
 import * as cell from '../../src/stages/cells.ts'
 import { createDecideStage } from '../../src/stages/decide-stage.ts'
 import { outPort } from '../../src/stages/port.ts'
+import { createRetention, keepBehind } from '../../src/stages/retention.ts'
 
 const CELLS = 64
 const FRAME_SIZE_BYTES = 128
@@ -36,7 +37,11 @@ const VIEW: CoreView = {
   chosen: NO_INDEX,
   chosenChain: 0,
   durable: NO_INDEX,
+  keepsState: true,
   held: NO_INDEX,
+  heldByData: NO_INDEX,
+  leaderHolds: NO_INDEX,
+  firstRetained: NO_INDEX,
   acceptedBatches: 0,
   membership: membershipOf([]),
   membershipIndex: NO_INDEX,
@@ -95,7 +100,7 @@ function decideWith(first: number, frames: readonly FrameRef[], answersAll: bool
     toFanout: outPort(cells(), null),
     toIngest: null,
     answersAll,
-    retainBytes: 0,
+    retention: createRetention(keepBehind(0)),
     nowMs: () => 0,
     onEvent: () => undefined,
     onView: () => undefined,

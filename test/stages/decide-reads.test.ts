@@ -6,6 +6,7 @@ import type { LogIndex, NodeId } from '../../src/core/ids.ts'
 import { isLeaseValid, leaseLifeOf, leaseMemory, openLease } from '../../src/ring/lease.ts'
 import { createDecideStage } from '../../src/stages/decide-stage.ts'
 import * as reads from '../../src/stages/read-cells.ts'
+import { createRetention, keepBehind } from '../../src/stages/retention.ts'
 import { cellRing, cellsOf, logRing, order, port } from '../support/engine-cells.ts'
 
 type Answer = (input: Input<never>, effects: Effect<never>[]) => void
@@ -28,7 +29,12 @@ function open(answer: Answer, hasLeases = true) {
     ...{ submitted: cellRing(), received: cellRing(), fromWal: cellRing() },
     ...{ fromApply: cellRing(), fromFanout: cellRing(), toApply: port(toApply) },
     ...{ toWal: port(cellRing()), toFanout: port(toFanout), toIngest: null },
-    ...{ answersAll: false, retainBytes: 0, appliesHere: true, nowMs: () => clock.now },
+    ...{
+      answersAll: false,
+      retention: createRetention(keepBehind(0)),
+      appliesHere: true,
+      nowMs: () => clock.now,
+    },
     ...{ onEvent: () => undefined, onView: () => undefined },
     wallMs: () => clock.wall,
     lease: hasLeases ? words : null,

@@ -6,6 +6,7 @@ import * as cell from '../../src/stages/cells.ts'
 import { createDecideStage } from '../../src/stages/decide-stage.ts'
 import { type CellRing, available } from '../../src/ring/cell-ring.ts'
 import { claim, flush } from '../../src/stages/port.ts'
+import { createRetention, keepBehind } from '../../src/stages/retention.ts'
 import { cellRing, cellsOf, logRing, order, port, putFrame } from '../support/engine-cells.ts'
 
 interface Note {
@@ -50,7 +51,7 @@ function open(answer: Answer, cells = 64, onView = (_ingest: CellRing): void => 
   const stage = createDecideStage({
     ...{ core, codec, logRings: [log], ...rings, toApply: port(cellRing()) },
     ...{ toWal: port(wal), toFanout: port(cellRing()), toIngest: port(ingest) },
-    ...{ answersAll: false, retainBytes: 0, nowMs: () => 0 },
+    ...{ answersAll: false, retention: createRetention(keepBehind(0)), nowMs: () => 0 },
     ...{ onEvent: () => undefined, onView: () => onView(ingest) },
   })
   const received = port(rings.received)

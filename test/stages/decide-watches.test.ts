@@ -5,6 +5,7 @@ import { occupancyBytes } from '../../src/ring/log-ring.ts'
 import * as cell from '../../src/stages/cells.ts'
 import { createDecideStage } from '../../src/stages/decide-stage.ts'
 import { claim, flush } from '../../src/stages/port.ts'
+import { createRetention, keepBehind } from '../../src/stages/retention.ts'
 import { WATCH_DONE, WATCH_FRAMES, WATCH_READ } from '../../src/stages/watch-cells.ts'
 import { cellRing, cellsOf, logRing, order, port, putFrame } from '../support/engine-cells.ts'
 
@@ -18,7 +19,8 @@ function open() {
     ...{ core, codec: undefined as never, logRings: [logRing(), readback], reads: cellRing() },
     ...{ submitted: cellRing(), received: cellRing(), fromWal, fromApply, fromFanout: cellRing() },
     ...{ toWal: port(toWal), toApply: port(toApply), toFanout: port(cellRing()), toIngest: null },
-    ...{ answersAll: false, retainBytes: 0, nowMs: () => 0, wallMs: () => 0, lease: null },
+    ...{ answersAll: false, retention: createRetention(keepBehind(0)), lease: null },
+    ...{ nowMs: () => 0, wallMs: () => 0 },
     ...{ onEvent: () => undefined, onView: () => undefined },
   })
   stage.doWork()

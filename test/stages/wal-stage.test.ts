@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { writeRecord } from '../../src/codec/record.ts'
 import { type LogIndex, ballotOf, nodeId } from '../../src/core/ids.ts'
 import { openWal } from '../../src/wal/open.ts'
-import { retainedFirst, trim } from '../../src/wal/wal.ts'
+import { retainedFirst } from '../../src/wal/wal.ts'
 import * as cell from '../../src/stages/cells.ts'
 import { createWalStage } from '../../src/stages/wal-stage.ts'
 import { release } from '../../src/ring/log-ring.ts'
@@ -16,7 +16,7 @@ function open(readbackBytes = 2 ** 16) {
   const storage = createMemoryStorage()
   const segmentSizeBytes = 2 ** 18
   const { wal } = openWal(storage, { dir: DIR, identity: IDENTITY, segmentSizeBytes })
-  const log = logRing()
+  const log = logRing(2 ** 20)
   const readback = logRing(readbackBytes)
   const orders = cellRing(256)
   const events = cellRing(256)
@@ -28,8 +28,8 @@ function open(readbackBytes = 2 ** 16) {
     onGroup: (batches) => void groups.push(batches),
   })
   const give = port(orders)
-  const state = { lsn: 0, last: 0, floor: 0 }
-  const append = (payloads: readonly string[]): void => {
+  const state = { lsn: 0, last: 0 }
+  const append = (payloads: readonly string[], floor = 0): void => {
     const first = state.last + 1
     const { frame, place } = putFrame(log, payloads, { first, ballot: BALLOT })
     const words = new Float64Array(16)
@@ -41,18 +41,19 @@ function open(readbackBytes = 2 ** 16) {
     words[cell.AT_SIZE] = frame.sizeBytes
     words[cell.AT_FRAMES] = 1
     words[cell.AT_RING] = 0
-    words[5] = state.floor
+    words[5] = floor
     words[cell.AT_APPEND_OFFSET] = place.offset
     words[cell.AT_APPEND_LAZY] = 0
     order(give, [...words])
   }
   const read = (ticket: number, from: number, through: number, within = 0): void =>
     order(give, [cell.READ, ticket, from, through, 65_536, within])
+  const trim = (through: number): void => order(give, [cell.TRIM, through])
   const work = () => {
     stage.doWork()
     return cellsOf(events)
   }
-  return { stage, append, read, work, groups, log, readback, wal, clock, state }
+  return { stage, append, read, trim, work, groups, log, readback, wal, clock }
 }
 
 test('one sync covers all that waits, and durable is told behind it', () => {
@@ -63,7 +64,7 @@ test('one sync covers all that waits, and durable is told behind it', () => {
   expect([groups, wal.syncs - before]).toEqual([[5], 1])
 })
 
-test('a read sees what was ordered before it, and its frames come with it', () => {
+test('a read sees what was ordered before it, and goes behind what is appended', () => {
   const { append, read, work } = open()
   append(['a', 'b'])
   append(['c'])
@@ -75,10 +76,24 @@ test('a read sees what was ordered before it, and its frames come with it', () =
     cell.READ_DONE,
     cell.FRAME,
     cell.FRAME,
-    cell.DURABLE,
   ])
+  expect(cells[0]![1]).toBe(3)
   expect(cells[1]!.slice(1, 3)).toEqual([44, 2])
   expect([cells[2]![1], cells[3]![1], cells[3]![4]]).toEqual([1, 3, 1])
+})
+
+test('one read a cycle, however many wait: appends go between them', () => {
+  const { append, read, work } = open()
+  append(['a'])
+  for (let i = 1; i <= 3; i++) read(i, 1, 1)
+  const told: number[] = []
+  for (let i = 0; i < 4; i++) {
+    for (const [kind] of work()) if (kind !== cell.FRAME) told.push(kind!)
+    append(['more'])
+  }
+  const { DURABLE, READ_DONE } = cell
+  const cycle = [DURABLE, READ_DONE]
+  expect(told).toEqual([...cycle, ...cycle, ...cycle, DURABLE])
 })
 
 test('a read of nothing is answered with no frames', () => {
@@ -103,14 +118,14 @@ test('a read may begin with the frame that holds its index, if it says so', () =
 })
 
 test('an answer says what the log on the disk begins with', () => {
-  const { append, read, work, wal, log, state } = open()
+  const { append, read, trim, work, wal, log } = open()
   for (let i = 0; i < 9; i++) {
-    state.floor = state.last
-    append(['x'.repeat(2 ** 16)])
+    append(['x'.repeat(2 ** 16)], i)
     work()
     release(log, log.published)
   }
-  trim(wal, 8 as LogIndex)
+  trim(8)
+  work()
   const first = retainedFirst(wal)
   expect(first).toBeGreaterThan(1)
   read(1, 1, 9, 1)
@@ -133,7 +148,21 @@ test('a read waits for room in its ring, and others are not lost behind it', () 
     }
   }
   expect(tickets).toEqual([0, 1, 2, 3, 4, 5])
-  expect(durable).toEqual([6, 7])
+  expect(durable).toEqual([7]) // nobody waited for a read
+})
+
+test('a trim is answered with what is left, and with nothing when nothing went', () => {
+  const { append, work, trim, wal } = open()
+  const text = 'x'.repeat(60_000)
+  for (let i = 0; i < 12; i++) append([text], i)
+  work()
+  trim(0)
+  expect(work()).toEqual([])
+  trim(9)
+  const [cells] = work()
+  expect(cells!.slice(0, 2)).toEqual([cell.TRIMMED, retainedFirst(wal)])
+  expect(cells![1]).toBeGreaterThan(1)
+  expect(cells![1]).toBeLessThanOrEqual(10)
 })
 
 test('ended by force, it syncs nothing more and lets go of the files', () => {

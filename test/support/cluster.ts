@@ -16,7 +16,7 @@ import type {
   ReadMode,
   ReadRefusal,
 } from '../../src/core/engine.ts'
-import { memberOf, membershipOf } from '../../src/core/membership.ts'
+import { memberOf, membershipOf, votersOf } from '../../src/core/membership.ts'
 import {
   type Ballot,
   type LogIndex,
@@ -26,6 +26,14 @@ import {
 } from '../../src/core/ids.ts'
 import { createXPaxos } from '../../src/core/xpaxos/core.ts'
 import type { XPaxosMessage } from '../../src/core/xpaxos/messages.ts'
+import {
+  type Retention,
+  type RetentionLimits,
+  createRetention,
+  keepBehind,
+  noteAppended,
+  tendLog,
+} from '../../src/stages/retention.ts'
 import { type Ring, type RingFrame, createRing, place, skip, sweep } from './ring-model.ts'
 import {
   type Oracle,
@@ -69,6 +77,8 @@ export interface ClusterOptions {
   readonly windowBytes: number
   readonly batchBytesMax: number
   readonly batchEntriesMax: number
+  /** Default: one batch. */
+  readonly catchUpBytesMax?: number
   readonly pipelineDepth: number
   readonly leaseMs: number
   readonly driftPerMille: number
@@ -77,6 +87,11 @@ export interface ClusterOptions {
   readonly syncDelay: readonly [low: number, high: number]
   readonly readDelay: readonly [low: number, high: number]
   readonly applyDelay: readonly [low: number, high: number]
+  /** How much log a node keeps; absent: all of it. Trims go by stretches of so many bytes. */
+  readonly retention?: RetentionLimits
+  readonly stretchSizeBytes?: number
+  /** Sizes of frames, in units of 64 bytes: uniform; default 1 to 8. */
+  readonly frameUnits?: readonly [low: number, high: number]
 }
 
 export const DEFAULTS: Omit<ClusterOptions, 'members' | 'seed'> = {
@@ -137,6 +152,10 @@ export interface Node {
   clock: { readonly at: number; readonly since: number; readonly rate: number }
   applyNext: number
   appliedAt: number
+  applied: number
+  retention: Retention
+  /** First index that is still on its disk. */
+  firstRetained: number
   steps: number
 }
 
@@ -290,6 +309,9 @@ function createNode(cluster: Cluster, member: Member): Node {
     clock: { at: 0, since: 0, rate: 1 },
     applyNext: 1,
     appliedAt: 0,
+    applied: 0,
+    retention: createRetention(keepBehind(0)),
+    firstRetained: 1,
     steps: 0,
   }
 }
@@ -306,6 +328,10 @@ function boot(cluster: Cluster, node: Node): void {
   node.leading = null
   node.leaseUntil = 0
   node.applyNext = 1
+  node.applied = 0
+  const { retention = keepBehind(0), stretchSizeBytes } = options
+  const kept = disk.durable.contents.filter(({ through }) => through >= node.firstRetained)
+  node.retention = createRetention(retention, kept, stretchSizeBytes)
   const { heartbeatMs, electionTimeoutMs, windowBytes } = options
   const { batchBytesMax, batchEntriesMax, pipelineDepth } = options
   node.core = createXPaxos(
@@ -318,13 +344,14 @@ function boot(cluster: Cluster, node: Node): void {
       windowBytes,
       batchBytesMax,
       batchEntriesMax,
+      catchUpBytesMax: options.catchUpBytesMax ?? batchBytesMax,
       pipelineDepth,
       seed: options.seed + 1_000 * node.generation,
       requestBase: 2 ** 20 * node.generation,
       leaseMs: options.leaseMs,
       driftPerMille: options.driftPerMille,
     },
-    recoveredOf(disk.durable, nextLsn),
+    { ...recoveredOf(disk.durable, nextLsn), firstRetained: node.firstRetained as LogIndex },
   )
   node.floor = node.core.view.chosen
   schedule(cluster, below(cluster.random, TICK_MS), {
@@ -512,7 +539,8 @@ function run(cluster: Cluster, due: Due): void {
     case 'tick': {
       const jitter = below(cluster.random, 3)
       schedule(cluster, TICK_MS + jitter, due)
-      return give(cluster, node, { kind: 'tick', now: clockOf(cluster, node) })
+      give(cluster, node, { kind: 'tick', now: clockOf(cluster, node) })
+      return keepLog(cluster, node)
     }
     case 'input':
       return give(cluster, node, due.input)
@@ -552,6 +580,7 @@ export function give(cluster: Cluster, node: Node, input: CoreInput): void {
   if (!node.alive) return
   const effects: CoreEffect[] = []
   if (cluster.trace !== null) trace(cluster, `${node.id} <- ${show(input)}`)
+  if (input.kind === 'applied') node.applied = input.through
   node.core.step(input, effects)
   cluster.steps += 1
   node.steps += 1
@@ -746,6 +775,8 @@ function onAppend(
   const contents = contentsOf(frames, true)
   const stored = { lsn, record, contents, floor: node.floor as LogIndex }
   disk.records.push(stored)
+  const sizeBytes = contents.reduce((sum, content) => sum + content.sizeBytes, 0)
+  if (contents.length > 0) noteAppended(node.retention, contents.at(-1)!.through, sizeBytes)
   foldInto(disk.written, stored)
   if (record.kind === 'sync-commit' && record.ballot !== 0) {
     noteAdopted(cluster.oracle, record.ballot, disk.written)
@@ -794,7 +825,8 @@ function onRead(
   skip(ring)
   const frames: RingFrame[] = []
   let sizeBytes = 0
-  for (let i = placeOf(contents, from); i < contents.length; i++) {
+  const start = from < node.firstRetained ? contents.length : placeOf(contents, from)
+  for (let i = start; i < contents.length; i++) {
     const content = contents[i]!
     if (content.through > through || (frames.length === 0 && content.first !== from)) break
     sizeBytes += content.sizeBytes
@@ -826,6 +858,64 @@ function onApply(
   const inMs = between(cluster.random, ...cluster.options.applyDelay)
   node.appliedAt = Math.max(node.appliedAt, cluster.now + inMs)
   push(cluster.queue, node.appliedAt, { kind: 'input', node, generation, input })
+}
+
+// ---- Trimming --------------------------------------------------------------------------------
+
+/** What the decide stage does behind each tick, and what nobody may do (R32, R40). */
+function keepLog(cluster: Cluster, node: Node): void {
+  if (!node.alive || cluster.options.retention === undefined) return
+  const { retention, core, applied } = node
+  const { keepsState, chosen, held, heldByData, leaderHolds } = core.view
+  tendLog(
+    retention,
+    { keepsState, chosen, applied, held, heldByData, leaderHolds },
+    {
+      onTrim: (through) => onTrim(cluster, node, through),
+      onEvent: (name, value) => {
+        cover(cluster.oracle, name)
+        cluster.onEffect(node, { kind: 'event', name, value })
+      },
+      onFull: (full) => {
+        const first = node.firstRetained as LogIndex
+        give(cluster, node, { kind: 'retained', first, full })
+      },
+    },
+  )
+}
+
+function onTrim(cluster: Cluster, node: Node, wanted: number): void {
+  const { oracle } = cluster
+  const { keepsState, membership, promised } = node.core.view
+  check(wanted <= oracle.chosenThrough, 'R32: only what is chosen is trimmed')
+  if (keepsState) check(wanted <= node.applied, 'R40: nothing is trimmed that is not applied')
+  cover(oracle, keepsState ? 'trim' : 'trim-logger')
+  const lacks = votersOf(membership).some(({ id, role }) => {
+    if (role === 'logger') return false
+    return chosenOnDisk(cluster, cluster.byId.get(id)!) < wanted
+  })
+  if (lacks) {
+    check(node.retention.reducedThrough >= wanted, 'R32: less tolerance is told')
+    const leader = cluster.byId.get(ballotOwner(promised))
+    const isHeld = keepsState || (leader !== undefined && chosenOnDisk(cluster, leader) >= wanted)
+    check(isHeld, 'R32: the leader holds what a Logger trims')
+  }
+  // The WAL trims no log above a floor that is on its disk.
+  const { contents, floor } = node.disk.durable
+  const through = contents.findLast((one) => one.through <= Math.min(wanted, floor))?.through ?? 0
+  if (through < node.firstRetained) return
+  node.firstRetained = through + 1
+  const { isFull: full } = node.retention
+  give(cluster, node, { kind: 'retained', first: node.firstRetained as LogIndex, full })
+}
+
+/** How far the durable log of a node is the chosen one. */
+function chosenOnDisk({ oracle }: Cluster, { disk }: Node): number {
+  const { contents } = disk.durable
+  let through = 0
+  for (let i = 0; i < contents.length && contents[i] === oracle.chosen[i]; i++)
+    through = contents[i]!.through
+  return through
 }
 
 // ---- Clients ---------------------------------------------------------------------------------
@@ -918,7 +1008,7 @@ function createContent(cluster: Cluster, first: number, count: number, ballot: B
     count,
     through: (first + count - 1) as LogIndex,
     ballot,
-    sizeBytes: 64 * between(cluster.random, 1, 8),
+    sizeBytes: 64 * between(cluster.random, ...(cluster.options.frameUnits ?? [1, 8])),
     serial,
     headerCrc: Math.imul(serial, 0x9e3779b1) >>> 0,
   }

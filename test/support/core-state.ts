@@ -24,6 +24,7 @@ export const CONFIG: Omit<XPaxosConfig, 'self' | 'members'> = {
   windowBytes: 2 ** 16,
   batchBytesMax: 4_096,
   batchEntriesMax: 100,
+  catchUpBytesMax: 4_096,
   pipelineDepth: 4,
   seed: 1,
   requestBase: 0,

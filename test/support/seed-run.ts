@@ -9,6 +9,7 @@ import { nodeId } from '../../src/core/ids.ts'
 import { votersOf } from '../../src/core/membership.ts'
 import {
   type Cluster,
+  type ClusterOptions,
   type Node,
   DEFAULTS,
   after,
@@ -84,6 +85,8 @@ export interface SeedOptions {
   readonly groups?: boolean
   /** And by lease, while every clock runs wrong by as much as it may. */
   readonly leases?: boolean
+  /** Logs are trimmed, by bounds small enough to matter. */
+  readonly trims?: boolean
 }
 
 const LEASE_DRIFT_PER_MILLE = 100
@@ -91,11 +94,12 @@ const LEASE_DRIFT_PER_MILLE = 100
 export function runSeed(
   seed: number,
   trace: string[] | null = null,
-  { reads = false, leases = false, groups = false }: SeedOptions = {},
+  { reads = false, leases = false, groups = false, trims = false }: SeedOptions = {},
 ): SeedResult {
   const random = createRandom(seed)
   const heartbeatMs = pick(random, [20, 30, 40])
   const calm = chance(random, 300)
+  const catchUpRatio = 1 + 3 * (seed % 2)
   const cluster = createCluster(
     {
       ...DEFAULTS,
@@ -104,9 +108,10 @@ export function runSeed(
       heartbeatMs,
       electionTimeoutMs: 5 * heartbeatMs,
       leaseMs: leases ? 4 * heartbeatMs : 0,
+      ...(trims && drawRetention(createRandom(seed + 2_000_000))),
       driftPerMille: LEASE_DRIFT_PER_MILLE,
       windowBytes: pick(random, [2_048, 4_096, 65_536]),
-      batchBytesMax: pick(random, [1_024, 4_096, 16_384]),
+      ...batchesOf(pick(random, [1_024, 4_096, 16_384]), catchUpRatio),
       batchEntriesMax: pick(random, [10, 100, 1_000]),
       pipelineDepth: pick(random, [1, 2, 8, 64]),
       linkDelay: pick(random, [
@@ -153,6 +158,22 @@ export function runSeed(
     return { cluster, error: error as Error }
   }
 }
+
+/** Nodes with state keep all: who lost his memory could build no state again. */
+function drawRetention(random: Random): Pick<ClusterOptions, 'retention' | 'stretchSizeBytes'> {
+  const stretchSizeBytes = pick(random, [1, 512, 2_048])
+  // Whole stretches go: a bound below a few of them would be reached for ever.
+  const loggerBytesMax = Math.max(pick(random, [1_024, 8_192, 65_536]), 4 * stretchSizeBytes)
+  const laggardBytesMax = pick(random, [0, 2_048, 65_536])
+  const isStrict = chance(random, 200)
+  const retention = { retainBytes: 0, laggardBytesMax, loggerBytesMax, isStrict }
+  return { retention, stretchSizeBytes }
+}
+
+const batchesOf = (batchBytesMax: number, ratio: number) => ({
+  batchBytesMax,
+  catchUpBytesMax: ratio * batchBytesMax,
+})
 
 export function startClients(cluster: Cluster, random: Random, everyMs: number): void {
   const again = (): void => {

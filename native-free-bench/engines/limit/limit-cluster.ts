@@ -31,7 +31,7 @@ import { openCellRing } from '../../../src/ring/cell-ring.ts'
 import { add, openCounters } from '../../../src/ring/counters.ts'
 import { openLogRing } from '../../../src/ring/log-ring.ts'
 import { outPort } from '../../../src/stages/port.ts'
-import { createRetention } from '../../../src/stages/retention.ts'
+import { createRetention, keepBehind } from '../../../src/stages/retention.ts'
 import {
   type NodeClient,
   WITHOUT_SESSIONS,
@@ -189,7 +189,7 @@ function memberOf({ spec, memory, threads, keepsState }: Wiring): LimitMember {
     fromApply: openCellRing(memory.applyEvents),
     toWal: outPort(openCellRing(memory.walOrders), openBell(memory.bells.wal!)),
     fromWal: openCellRing(memory.walEvents),
-    retention: createRetention(spec.tuning.retainBytes),
+    retention: createRetention(keepBehind(spec.tuning.retainBytes)),
     isDead: false,
     durableLsn: 0,
     durable: 0,

@@ -20,7 +20,12 @@ import { type CellRing, available } from '../../../src/ring/cell-ring.ts'
 import { type LogRing, release } from '../../../src/ring/log-ring.ts'
 import * as cell from '../../../src/stages/cells.ts'
 import { type OutPort, claim, drain, flush } from '../../../src/stages/port.ts'
-import { type Retention, noteAppended, trimmable } from '../../../src/stages/retention.ts'
+import {
+  type Retention,
+  noteAppended,
+  safeThrough,
+  trimmable,
+} from '../../../src/stages/retention.ts'
 import { Gather, type Part, Parts, quorumOf } from './parts.ts'
 
 const EVENTS_MAX = 1_024
@@ -111,7 +116,7 @@ export function orderApply({ toApply }: OwnStages, part: Part, ring: number, isO
 }
 
 export function orderTrim({ retention, toWal }: OwnStages, safe: number): void {
-  const through = trimmable(retention, safe)
+  const through = trimmable(retention, safeThrough(safe))
   if (through === 0) return
   const base = claim(toWal)
   toWal.words[base] = cell.TRIM

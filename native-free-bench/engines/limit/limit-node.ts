@@ -27,7 +27,7 @@ import { openCellRing } from '../../../src/ring/cell-ring.ts'
 import { add, openCounters } from '../../../src/ring/counters.ts'
 import { openLogRing } from '../../../src/ring/log-ring.ts'
 import { outPort } from '../../../src/stages/port.ts'
-import { createRetention } from '../../../src/stages/retention.ts'
+import { createRetention, keepBehind } from '../../../src/stages/retention.ts'
 import {
   type NodeClient,
   WITHOUT_SESSIONS,
@@ -195,7 +195,7 @@ function ownOf({ spec, memory, threads }: Wiring): OwnStages {
     fromWal: openCellRing(memory.walEvents),
     toApply: isLogger ? null : outPort(openCellRing(memory.applyOrders), bellOf('apply')),
     fromApply: openCellRing(memory.applyEvents),
-    retention: createRetention(spec.tuning.retainBytes),
+    retention: createRetention(keepBehind(spec.tuning.retainBytes)),
   }
 }
 

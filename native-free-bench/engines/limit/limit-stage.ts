@@ -17,7 +17,12 @@ import { type CellRing, available } from '../../../src/ring/cell-ring.ts'
 import { type LogRing, release } from '../../../src/ring/log-ring.ts'
 import * as cell from '../../../src/stages/cells.ts'
 import { type OutPort, claim, drain, flush } from '../../../src/stages/port.ts'
-import { type Retention, noteAppended, trimmable } from '../../../src/stages/retention.ts'
+import {
+  type Retention,
+  noteAppended,
+  safeThrough,
+  trimmable,
+} from '../../../src/stages/retention.ts'
 import { Gather, type Part, Parts, quorumOf } from './parts.ts'
 
 const EVENTS_MAX = 1_024
@@ -160,7 +165,8 @@ export function createLimitStage(wiring: LimitWiring): LimitStage {
     wiring.onRoom()
   }
   const trim = ({ retention, toApply, toWal, applied }: LimitMember): void => {
-    const through = trimmable(retention, toApply === null ? chosen : Math.min(applied, chosen))
+    const safe = toApply === null ? chosen : Math.min(applied, chosen)
+    const through = trimmable(retention, safeThrough(safe))
     if (through === 0) return
     const base = claim(toWal)
     toWal.words[base] = cell.TRIM

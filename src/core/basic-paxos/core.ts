@@ -96,6 +96,7 @@ function dispatch(state: State, effects: Effects, input: Input<BasicPaxosMessage
       effects.push({ kind: 'read-refused', id: input.id, reason: 'not-available' })
       return
     case 'clock-jumped':
+    case 'retained':
       return
     default:
       return unreachable(input)
@@ -256,7 +257,11 @@ const createView = (members: readonly Member[]): MutableView => ({
   chosen: NO_INDEX,
   chosenChain: 0,
   durable: NO_INDEX,
+  keepsState: true,
   held: NO_INDEX,
+  heldByData: NO_INDEX,
+  leaderHolds: NO_INDEX,
+  firstRetained: NO_INDEX,
   acceptedBatches: 0,
   membership: membershipOf(members),
   membershipIndex: NO_INDEX,

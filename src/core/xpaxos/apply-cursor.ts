@@ -30,7 +30,9 @@ export function applyChosen(state: State, effects: Effects): void {
     if (frames.length > 0) orderApply(state, effects, frames)
     else {
       state.applyReading = true
-      read(state, effects, { kind: 'apply' }, { from: state.applyNext, through: state.floor })
+      const { applyNext: from, floor: through } = state
+      const sizeBytesMax = state.config.batchBytesMax
+      read(state, effects, { kind: 'apply' }, { from, through, sizeBytesMax })
     }
   }
 }

@@ -14,6 +14,7 @@ import {
   changed,
   isElectable,
   isVoter,
+  keepsState,
   memberOf,
 } from '../membership.ts'
 import { newestConfig, openConfig } from './configs.ts'
@@ -38,7 +39,7 @@ function tryChange(
   const before = newestConfig(state).membership
   const result = changed(before, change)
   if ('problem' in result) return 'invalid'
-  if (change.kind === 'role' && !mayVote(state, before, change)) return 'lagging'
+  if (change.kind === 'role' && !mayBecome(state, before, change)) return 'lagging'
   if (!hasSuccessor(state, result.membership)) return 'lagging'
   configure(state, effects, result.membership, id)
   return null
@@ -58,10 +59,15 @@ function hasSuccessor(state: State, { members }: Membership): boolean {
   })
 }
 
-/** A learner votes only when it has caught up (X-Paxos' promote guard). */
-function mayVote(state: State, before: Membership, change: Change & { readonly kind: 'role' }) {
-  const joins = memberOf(before, change.id)?.role === 'learner' && isVoter(change.role)
-  return !joins || (peerOf(state, change.id)?.readySince ?? -1) >= 0
+/**
+ * A learner votes only when it has caught up (X-Paxos' promote guard). A Logger that has trimmed
+ * its log, or has not said that it did not, gets no state machine: only a snapshot could fill it.
+ */
+function mayBecome(state: State, before: Membership, change: Change & { readonly kind: 'role' }) {
+  const was = memberOf(before, change.id)?.role
+  const peer = peerOf(state, change.id)
+  if (was === 'logger' && keepsState(change.role)) return peer?.firstRetained === 1
+  return was !== 'learner' || !isVoter(change.role) || (peer?.readySince ?? -1) >= 0
 }
 
 /** Everything adopted is chosen in the own ballot and announced: reads may begin (R33). */
@@ -69,11 +75,12 @@ export const isEstablished = ({ leadership, floor }: State): boolean =>
   leadership !== null && floor >= leadership.adopted.last
 
 /**
- * Everything adopted is chosen in the own ballot: changes may begin (R26). Announced or not: else
- * nobody could degrade a silent forced member that withholds what was adopted.
+ * Everything adopted is chosen in the own ballot, though it was known chosen before: changes may
+ * begin (R26). Announced or not: else nobody could degrade a silent forced member that withholds
+ * what was adopted.
  */
-export const mayChange = ({ leadership, floor }: State): boolean =>
-  leadership !== null && Math.max(floor, leadership.quorumThrough) >= leadership.adopted.last
+export const mayChange = ({ leadership }: State): boolean =>
+  leadership !== null && leadership.quorumThrough >= leadership.adopted.last
 
 /** Proposes a membership; `asked` 0: this leader's own doing. */
 export function configure(

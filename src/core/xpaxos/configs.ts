@@ -8,11 +8,19 @@
  * voter.
  * `configs[0]` is what the node was started with, at index 0.
  */
-import type { Member } from '../engine.ts'
+import type { Member, MemberRole } from '../engine.ts'
 import type { FrameRef } from '../frame-ref.ts'
-import { type LogIndex, NO_BALLOT, NO_INDEX, type NodeId } from '../ids.ts'
-import { type ConfigAt, type Membership, isElectable, isVoter, memberOf } from '../membership.ts'
-import type { Peer, State } from './state.ts'
+import { type LogIndex, NO_INDEX, type NodeId } from '../ids.ts'
+import {
+  type ConfigAt,
+  type Membership,
+  isElectable,
+  isVoter,
+  keepsState,
+  memberOf,
+} from '../membership.ts'
+import { type Peer, createPeer } from './peer.ts'
+import type { State } from './state.ts'
 import { resetStream } from './stream.ts'
 import { lastOf } from './tail.ts'
 
@@ -23,11 +31,15 @@ export function chosenConfig(state: State): ConfigAt {
   return state.configs.findLast(({ index }) => index <= state.floor) ?? state.configs[0]!
 }
 
-/** A trailing config batch that is not known chosen; null: none is open. */
+/**
+ * A trailing config batch that is not known chosen; null: none is open. Its leader knows what a
+ * quorum holds, though a forced member keeps it from announcing that.
+ */
 export function openConfig(state: State): ConfigAt | null {
   const newest = newestConfig(state)
   const isTrailing = newest.index === lastOf(state.tail)
-  return isTrailing && newest.index > state.floor ? newest : null
+  const known = Math.max(state.floor, state.leadership?.quorumThrough ?? NO_INDEX)
+  return isTrailing && newest.index > known ? newest : null
 }
 
 /** The memberships whose members count now: the newest, and the one before it while it is open. */
@@ -85,6 +97,16 @@ export function isRemoved(state: State, id: NodeId): boolean {
   return memberOf(membership, id) === undefined && id <= membership.highestId
 }
 
+/**
+ * By the newest membership or by the newest that is chosen: a voter that is to be a Logger may yet
+ * have to build its state again, and one that was a Logger is to begin.
+ */
+export function mayKeepState(state: State): boolean {
+  const roleIn = ({ membership }: ConfigAt): MemberRole =>
+    memberOf(membership, state.self.id)?.role ?? 'learner'
+  return keepsState(roleIn(newestConfig(state))) || keepsState(roleIn(chosenConfig(state)))
+}
+
 /** Peers and own role follow the live memberships. Call after configs or the floor changed. */
 export function refreshPeers(state: State): void {
   const live = liveMemberships(state)
@@ -103,21 +125,26 @@ export function refreshPeers(state: State): void {
   for (let i = peers.length - 1; i >= 0; i--) if (!members.has(peers[i]!.id)) peers.splice(i, 1)
   for (const member of members.values()) {
     const peer = peers.find(({ id }) => id === member.id)
-    if (peer === undefined) peers.push(createPeer(member, state.linksUp.has(member.id)))
+    if (peer === undefined) peers.push(createPeer(member, state.linksUp.has(member.id), state.now))
     else follow(state, peer, member)
   }
   peers.sort((a, b) => a.id - b.id)
 }
 
-/** What a learner holds is no vote, and its stream is another: who changes sides starts anew. */
+/**
+ * What a learner holds is no vote, and its stream is another: who changes sides starts anew. Who
+ * gets another source is fed by that one from now on: nothing is kept here for it.
+ */
 function follow(state: State, peer: Peer, member: Member): void {
   const changesSides = isVoter(peer.role) !== isVoter(member.role)
+  const source = member.source ?? 0
+  const changesSource = peer.source !== source
   peer.role = member.role
   peer.electable = isElectable(member)
-  peer.source = member.source ?? 0
-  if (!changesSides) return
-  peer.matched = NO_INDEX
-  resetStream(state, peer)
+  peer.source = source
+  if (changesSides) peer.matched = NO_INDEX
+  if (changesSource) peer.fedHere = false
+  if (changesSides || changesSource) resetStream(state, peer)
 }
 
 /** While a change is open: the newer settings, but whoever votes in either is a voter. */
@@ -130,32 +157,4 @@ function mergeMembers(before: Member, after: Member): Member {
 export function peersAreStale(state: State): boolean {
   const isOpen = openConfig(state) !== null
   return state.refreshedFor !== newestConfig(state) || state.refreshedOpen !== isOpen
-}
-
-export function createPeer(member: Member, up: boolean): Peer {
-  return {
-    id: member.id,
-    role: member.role,
-    electable: isElectable(member),
-    source: member.source ?? 0,
-    up,
-    replyAt: -1,
-    replyContent: false,
-    replyPromised: NO_BALLOT,
-    replyConnected: false,
-    phase: 'idle',
-    mustSync: false,
-    attempt: 0,
-    syncPoint: NO_INDEX,
-    syncThrough: NO_INDEX,
-    next: 1 as LogIndex,
-    matched: NO_INDEX,
-    chosenSent: NO_INDEX,
-    inflightBytes: 0,
-    inflight: [],
-    reading: 0,
-    progressAt: 0,
-    readySince: -1,
-    fedHere: false,
-  }
 }

@@ -14,7 +14,7 @@ import { isVoter } from '../membership.ts'
 import { onAccept, onAcceptSync, onChosen, onPrepare } from './acceptor.ts'
 import { applyChosen, onApplied, onApplyRead, onPressure, tidyTail } from './apply-cursor.ts'
 import { onChangeAsked } from './change.ts'
-import { isRemoved, newestConfig, peersAreStale, refreshPeers } from './configs.ts'
+import { isRemoved, mayKeepState, newestConfig, peersAreStale, refreshPeers } from './configs.ts'
 import {
   leaderOf,
   onHeartbeat,
@@ -34,9 +34,11 @@ import {
   refusedForLease,
   tickLease,
 } from './lease.ts'
+import { onFetch, onFetchRead, onFetched } from './fetch.ts'
 import { noteDurable } from './log.ts'
-import type { Hello, XPaxosMessage } from './messages.ts'
-import { dropSource, onFetch, onFetched, onPromise, sendFetched, tickCandidacy } from './phase1.ts'
+import { leaderHoldsOf, noteHeld } from './purge.ts'
+import type { Fetched, Hello, XPaxosMessage } from './messages.ts'
+import { goOn, noteLost, onPromise, tickCandidacy } from './phase1.ts'
 import {
   noteHeartbeat,
   noteHeartbeatReply,
@@ -117,6 +119,10 @@ export function step(state: State, input: Input<XPaxosMessage>, effects: Effects
       dropLease(state)
       forgetHeard(state)
       break
+    case 'retained':
+      state.firstRetained = input.first
+      state.purge.isFull = input.full
+      break
     default:
       unreachable(input)
   }
@@ -147,7 +153,7 @@ function onMessage(
       return onHeartbeatAndChosen(state, from, message, effects)
     case 'heartbeat-reply':
       noteHeartbeatReply(state, from, message)
-      return onHeartbeatReply(state, from, message)
+      return onHeartbeatReply(state, from, message, effects)
     case 'prepare':
       if (isRemoved(state, from)) return tellRemoved(state, from, effects)
       if (refusedForLease(state, from, message.ballot, effects)) return
@@ -158,7 +164,7 @@ function onMessage(
     case 'fetch':
       return onFetch(state, from, message, effects)
     case 'fetched':
-      return onFetched(state, from, message, frames, effects)
+      return onSupplied(state, from, message, frames, effects)
     case 'accept-sync':
       return onAcceptSync(state, from, message, frames, effects)
     case 'accept':
@@ -210,10 +216,8 @@ function onHeartbeatAndChosen(
   if (message.ballot === 0) return
   noteHeartbeat(state, from, message)
   onChosen(state, { ...message, kind: 'chosen' }, effects)
-  if (message.ballot === state.promised) state.held = maxIndex(state.held, message.held)
+  noteHeld(state, message)
 }
-
-const maxIndex = (a: LogIndex, b: LogIndex): LogIndex => (a > b ? a : b)
 
 /**
  * What waited for the disk leaves; of several accepted to one node only the newest does. After
@@ -242,14 +246,11 @@ function onLink(state: State, id: NodeId, up: boolean, effects: Effects): void {
   const peer = peerOf(state, id)
   if (peer !== undefined) {
     peer.up = up
+    peer.heardAt = state.now
     resetStream(state, peer)
     if (!up) peer.replyAt = -1
   }
-  if (!up) {
-    const { candidacy } = state
-    if (candidacy?.source?.from === id) dropSource(state, candidacy, effects)
-    return
-  }
+  if (!up) return noteLost(state, id, effects)
   const { promised, acceptedBallot, floor } = state
   send(effects, id, { kind: 'hello', promised, acceptedBallot, last: lastOf(state.tail), floor })
 }
@@ -277,17 +278,23 @@ function onReadDone(
   if (purpose === undefined) return
   state.reads.delete(ticket)
   if (purpose.kind === 'apply') return onApplyRead(state, frames, effects)
+  if (purpose.kind === 'fetch') return onFetchRead(state, ticket, frames, effects)
   const peer = peerOf(state, purpose.peer)
-  if (purpose.kind === 'stream') {
-    const current = peer?.attempt === purpose.attempt && peer.reading === ticket
-    return current ? onStreamRead(state, peer, frames, effects) : undefined
-  }
-  const { ballot, accepted: acceptedBallot, prev } = purpose
-  const holds = ballot === state.promised && acceptedBallot === state.acceptedBallot
-  if (holds && frames[0]?.first === prev + 1) {
-    return sendFetched(effects, purpose.peer, { ballot, acceptedBallot }, frames)
-  }
-  send(effects, purpose.peer, { kind: 'fetched', ballot, acceptedBallot, prev, through: prev })
+  if (peer?.reading !== ticket) return
+  peer.reading = 0
+  if (peer.attempt === purpose.attempt) onStreamRead(state, peer, frames, effects)
+}
+
+function onSupplied(
+  state: State,
+  from: NodeId,
+  message: Fetched,
+  frames: readonly FrameRef[],
+  effects: Effects,
+): void {
+  const { candidacy } = state
+  if (candidacy === null) return
+  goOn(state, candidacy, onFetched(state, from, message, frames, effects), effects)
 }
 
 function viewOf(state: State): CoreView {
@@ -319,7 +326,19 @@ function viewOf(state: State): CoreView {
       return state.durable
     },
     get held() {
-      return state.held
+      return state.purge.held
+    },
+    get heldByData() {
+      return state.purge.heldByData
+    },
+    get leaderHolds() {
+      return leaderHoldsOf(state)
+    },
+    get keepsState() {
+      return mayKeepState(state)
+    },
+    get firstRetained() {
+      return state.firstRetained
     },
     get membership() {
       return newestConfig(state).membership

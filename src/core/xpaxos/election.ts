@@ -15,14 +15,16 @@ import {
   ballotOwner,
 } from '../ids.ts'
 import { isElectable, isVoter, votersOf } from '../membership.ts'
+import { reviewAdmission } from './admission.ts'
 import { mayChange, mustGo, promoteReady } from './change.ts'
 import { chosenConfig, forms, isRemoved, liveMemberships, newestConfig } from './configs.ts'
 import { tendForced } from './forced.ts'
-import { choose, resign, restartPeer } from './leader.ts'
-import { noteHeld, tendLearner } from './learner.ts'
+import { choose, resign } from './leader.ts'
 import type { Heartbeat, HeartbeatReply, Removed, TakeOver } from './messages.ts'
-import { prepareTargets, standForLeader } from './phase1.ts'
+import { standForLeader } from './phase1.ts'
 import { heldMs } from './lease.ts'
+import { hear, probe } from './probe.ts'
+import { countHeld, noteKept } from './purge.ts'
 import {
   type Effects,
   type Leadership,
@@ -63,6 +65,7 @@ function tendLeadership(state: State, effects: Effects): void {
   if (leadership === null) return
   for (const peer of state.peers) noteReady(state, leadership, peer)
   leadership.floorAtRound = state.floor
+  reviewAdmission(state, effects)
   if (leadership.withheldSince >= 0) choose(state, effects) // by now it may be overdue
   if (!mayChange(state) || leadership.transfer !== null || leadership.change !== null) return
   tendForced(state, effects)
@@ -85,22 +88,15 @@ function startRound(state: State, effects: Effects): void {
   state.heartbeatAt = state.now + state.config.heartbeatMs
   if (state.removedAt !== 0) return // nobody waits for it any more
   const ballot = state.leadership?.ballot ?? NO_BALLOT
-  if (state.leadership !== null) state.held = heldByAll(state)
-  const { floor: chosen, floorChain: chosenChain, round, held } = state
+  if (state.leadership !== null) countHeld(state)
+  const { floor: chosen, floorChain: chosenChain, round } = state
   const knows = state.leadership !== null && serves(state) ? 1 : 0
+  const { held, heldByData, leaderHolds } = state.purge
+  const about = { round, ballot, chosen, chosenChain, knows, held, heldByData, leaderHolds }
   for (const peer of state.peers) {
     if (!peer.up) continue
-    send(effects, peer.id, { kind: 'heartbeat', round, ballot, chosen, chosenChain, knows, held })
+    send(effects, peer.id, { kind: 'heartbeat', ...about })
   }
-}
-
-/** What every member within reach has on its disk, as the leader knows it; never falls. */
-function heldByAll(state: State): LogIndex {
-  let held: number = Math.min(state.floor, state.durable)
-  for (const peer of state.peers) {
-    if (peer.up && peer.phase !== 'behind-trim') held = Math.min(held, peer.matched)
-  }
-  return Math.max(held, state.held) as LogIndex
 }
 
 export function onHeartbeat(
@@ -114,12 +110,17 @@ export function onHeartbeat(
   if (message.ballot >= state.heardBallot && message.ballot !== NO_BALLOT) {
     state.heardBallot = message.ballot
     state.heardAt = state.now
+    state.fetchesCut = 0
   }
   const content = isContent(state) ? 1 : 0
   const { promised } = state
   const last = learntOf(state)
   const connected = isConnected(state) ? 1 : 0
-  send(effects, from, { kind: 'heartbeat-reply', round, promised, content, connected, last })
+  const { firstRetained } = state
+  const full = state.purge.isFull ? 1 : 0
+  const kept = { firstRetained, full }
+  const reply = { round, promised, content, connected, last, ...kept }
+  send(effects, from, { kind: 'heartbeat-reply', ...reply })
 }
 
 /** What is on this disk and surely chosen, if the asker takes this node for a learner (R31). */
@@ -141,14 +142,21 @@ export function onRemoved(state: State, { index }: Removed, effects: Effects): v
   event(effects, 'removed', index)
 }
 
-export function onHeartbeatReply(state: State, from: NodeId, message: HeartbeatReply): void {
+export function onHeartbeatReply(
+  state: State,
+  from: NodeId,
+  message: HeartbeatReply,
+  effects: Effects,
+): void {
   const peer = peerOf(state, from)
-  if (peer === undefined || message.round + FRESH_ROUNDS < state.round) return
+  if (peer === undefined) return
+  hear(state, peer, message, effects)
+  if (message.round + FRESH_ROUNDS < state.round) return
   peer.replyAt = state.now
   peer.replyPromised = message.promised
   peer.replyContent = message.content === 1
   peer.replyConnected = message.connected === 1
-  if (!isVoter(peer.role)) noteHeld(state, peer, message.last)
+  noteKept(peer, message)
   if (message.promised !== state.promised || ballotOwner(message.promised) !== from) return
   // The leader's own word: while it is content so is this node, and no longer (R18).
   state.contentAt = peer.replyContent ? state.now : -Infinity
@@ -176,9 +184,12 @@ export function isContent(state: State): boolean {
   if (state.leadership !== null) {
     return isFollowed(state, state.leadership.ballot, 'accept') && isProgressing(state)
   }
-  if (state.candidacy !== null) {
-    const inTime = state.now - state.candidacy.startedAt <= 2 * electionTimeoutMs
-    return inTime && isFollowed(state, state.candidacy.ballot, 'prepare')
+  const { candidacy } = state
+  if (candidacy !== null) {
+    const patienceMs = 2 * electionTimeoutMs * 2 ** state.fetchesCut
+    const inTime = state.now - candidacy.startedAt <= patienceMs
+    const isMoving = state.now - candidacy.progressAt <= 2 * electionTimeoutMs
+    return inTime && isMoving && isFollowed(state, candidacy.ballot, 'prepare')
   }
   // An own ballot without a role was given up or lost in a restart: nobody should wait for it.
   const { promised, self } = state
@@ -213,7 +224,7 @@ function watchLeadership(state: State, effects: Effects): void {
  * Gives up and lets another go first for a growing, jittered while (R19): at least as long as the
  * lightest node takes to stand.
  */
-function backOff(state: State, effects: Effects): void {
+export function backOff(state: State, effects: Effects): void {
   resign(state, effects)
   const steps = Math.min(state.backOffCount, BACK_OFF_MAX)
   const spanMs = state.config.electionTimeoutMs * (1 << steps)
@@ -288,26 +299,6 @@ function isHere(state: State, id: NodeId): boolean {
  */
 const isFirst = ({ promised, tail }: State): boolean =>
   promised === NO_BALLOT && lastOf(tail) === NO_INDEX
-
-/** One small message a round to a voter without a stream; a stuck stream starts again. */
-function probe(state: State, effects: Effects): void {
-  const { candidacy, leadership } = state
-  if (candidacy?.selfPromised) prepareTargets(state, candidacy, effects)
-  for (const peer of state.peers) {
-    if (!peer.up) continue
-    if (!isVoter(peer.role)) tendLearner(state, peer, effects)
-    else if (leadership !== null) probeStream(state, leadership, peer, effects)
-  }
-}
-
-function probeStream(state: State, leadership: Leadership, peer: Peer, effects: Effects): void {
-  const stuckMs = 2 * state.config.electionTimeoutMs
-  const stuck = peer.inflight.length > 0 && state.now - peer.progressAt > stuckMs
-  if (stuck) restartPeer(state, peer, effects)
-  else if (peer.phase === 'idle') {
-    send(effects, peer.id, { kind: 'prepare', ballot: leadership.ballot })
-  }
-}
 
 /** A look at a hand-over that runs; who must go and finds no one stops all the same. */
 function tendTransfer(state: State, effects: Effects): void {

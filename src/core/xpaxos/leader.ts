@@ -55,12 +55,12 @@ export function becomeLeader(
     floorAtRound: adopted.last,
     change: null,
     transfer: null,
+    closedFor: null,
     leaseBarred: false,
     withheldSince: -1,
   }
   state.backOffCount = 0
-  // A config batch with an entry behind it is proven chosen, and so is what lies before it (R27).
-  raiseFloor(state, effects, provenConfig(state.configs, adopted.last))
+  state.fetchesCut = 0
   refreshPeers(state)
   if (adopted.last > state.floor) state.leadership.rounds.push(adopted.last)
   acceptOwn(state)
@@ -77,6 +77,9 @@ export function becomeLeader(
     if (promise !== undefined) resetPeer(state, effects, peer, promise)
     else if (peer.up) send(effects, peer.id, { kind: 'prepare', ballot })
   }
+  // A config batch with an entry behind it is proven chosen, and so is what lies before it (R27).
+  const proven = provenConfig(state.configs, adopted.last)
+  raiseFloor(state, effects, withheld(state, state.leadership, proven))
   const next = (adopted.last + 1) as LogIndex
   effects.push({ kind: 'lead', ballot, next, abort: isGroupOpen(state.tail) })
   concludeAdopted(state, effects)
@@ -84,7 +87,11 @@ export function becomeLeader(
 
 /** Gives up candidacy or leadership; the ballot is never resumed (R4). */
 export function resign(state: State, effects: Effects): void {
-  if (state.candidacy !== null) dropSync(state)
+  const { candidacy } = state
+  if (candidacy !== null) {
+    dropSync(state)
+    if (candidacy.progressAt > candidacy.startedAt) state.fetchesCut += 1
+  }
   state.candidacy = null
   if (state.leadership === null) return
   for (const frame of state.leadership.queue) frame.kept = false
@@ -187,8 +194,9 @@ function acceptOwn(state: State): void {
 export function onAccepted(state: State, from: NodeId, message: Accepted, effects: Effects): void {
   const { leadership } = state
   if (leadership === null || message.ballot !== leadership.ballot) return
-  const peer = peerOf(state, from)
-  if (peer !== undefined) {
+  if (from !== state.self.id) {
+    const peer = peerOf(state, from)
+    if (peer === undefined) return // it was removed: its late answer counts for nobody
     onMatched(state, peer, message.through, effects)
     return landed(state, peer, message)
   }
@@ -238,18 +246,28 @@ export function onSyncTaken(state: State, from: NodeId, message: SyncTaken): voi
 export function choose(state: State, effects: Effects): void {
   const leadership = state.leadership!
   for (;;) {
-    const quorumThrough = quorumMatched(state, governing(state))
-    leadership.quorumThrough = quorumThrough
+    // What is chosen stays so when the next membership governs what lies behind it.
+    const reached = quorumMatched(state, governing(state))
+    const isMore = reached > leadership.quorumThrough
+    if (isMore) noteChosen(state, leadership, reached)
     noteProven(state, leadership, effects)
-    const chosen = withheld(state, leadership, quorumThrough)
-    if (chosen <= state.floor) return
-    raiseFloor(state, effects, chosen)
-    leadership.progressAt = state.now
-    const { rounds } = leadership
-    let done = 0
-    while (done < rounds.length && rounds[done]! <= chosen) done += 1
-    if (done > 0) rounds.splice(0, done)
+    const announced = withheld(state, leadership, leadership.quorumThrough)
+    if (announced > state.floor) raiseFloor(state, effects, announced)
+    else if (!isMore) return
   }
+}
+
+/**
+ * Its places in the pipeline are free, announced or not: else a silent forced member that withholds
+ * a full pipeline would leave none for the batch that takes it out of the rule.
+ */
+function noteChosen(state: State, leadership: Leadership, through: LogIndex): void {
+  const { rounds } = leadership
+  leadership.quorumThrough = through
+  leadership.progressAt = state.now
+  let done = 0
+  while (done < rounds.length && rounds[done]! <= through) done += 1
+  if (done > 0) rounds.splice(0, done)
 }
 
 /** The greatest index that an accept quorum of a membership holds under this ballot. */

@@ -3,12 +3,12 @@
  * learns is chosen, so its floor is its last index. And the other side: who feeds which learner.
  * Pure; decision loop only.
  */
-import type { FrameRef } from '../frame-ref.ts'
+import { type FrameRef, chainOf, throughOf } from '../frame-ref.ts'
 import { type LogIndex, NO_BALLOT, type NodeId } from '../ids.ts'
 import { isVoter, memberOf } from '../membership.ts'
 import { newestConfig } from './configs.ts'
 import { resign } from './leader.ts'
-import { appendEntries, turnLearner } from './log.ts'
+import { appendEntries, dropSync, turnLearner } from './log.ts'
 import type { Learn, Learned } from './messages.ts'
 import {
   type Effects,
@@ -45,12 +45,41 @@ export function onLearn(
   }
   if (isTurning || state.pendingSync !== null) {
     resign(state, effects)
-    turnLearner(state, effects)
+    dropSync(state)
   }
-  appendEntries(state, effects, NO_BALLOT, frames)
+  const fresh = isTurning ? confirmOwn(state, effects, frames) : frames
+  if (fresh.length > 0) {
+    if (isTurning) turnLearner(state, effects)
+    appendEntries(state, effects, NO_BALLOT, fresh)
+    raiseFloor(state, effects, lastOf(state.tail))
+  }
   state.acceptedBatches += 1
-  raiseFloor(state, effects, lastOf(state.tail))
-  replyDurably(state, from, { kind: 'learned', attempt, through: lastOf(state.tail) })
+  replyDurably(state, from, { kind: 'learned', attempt, through: state.floor })
+}
+
+/**
+ * Learnt frames that this voter accepted itself tell it that they are chosen: its floor rises. Only
+ * at the first one that is another, or behind its last, what it accepted ends, and nothing chosen
+ * is in what it cuts there. Cutting to the floor at once would lose votes that count: a candidate
+ * that knows the old membership alone could lead with this node, and without them.
+ * @returns the frames behind those
+ */
+function confirmOwn(
+  state: State,
+  effects: Effects,
+  frames: readonly FrameRef[],
+): readonly FrameRef[] {
+  let chain = state.floorChain
+  let count = 0
+  let through = state.floor
+  for (const frame of frames) {
+    chain = chainOf(chain, frame.headerCrc)
+    if (chainAt(state.tail, throughOf(frame)) !== chain) break
+    through = throughOf(frame)
+    count += 1
+  }
+  raiseFloor(state, effects, through)
+  return frames.slice(count)
 }
 
 /**
@@ -74,11 +103,11 @@ export function onLearned(state: State, from: NodeId, message: Learned): void {
   while (peer.inflight.length > 0 && peer.inflight[0]!.through <= message.through) {
     peer.inflightBytes -= peer.inflight.shift()!.sizeBytes
   }
-  noteHeld(state, peer, message.through)
+  noteLearnt(state, peer, message.through)
 }
 
 /** A learner says what it has on its disk, to whoever feeds it or leads. */
-export function noteHeld(state: State, peer: Peer, through: LogIndex): void {
+export function noteLearnt(state: State, peer: Peer, through: LogIndex): void {
   if (through <= peer.matched) return
   peer.matched = through
   peer.progressAt = state.now

@@ -14,8 +14,8 @@ export interface Hello {
   readonly floor: LogIndex
 }
 /**
- * Opens a heartbeat round. `ballot` is the sender's own while it leads in phase 2, else 0; then
- * `held` is what every member that it can reach has on its disk: nobody needs that log any more.
+ * Opens a heartbeat round. `ballot` is the sender's own while it leads in phase 2, else 0; only
+ * then the last three mean something (purge.ts).
  */
 export interface Heartbeat {
   readonly kind: 'heartbeat'
@@ -25,7 +25,12 @@ export interface Heartbeat {
   readonly chosenChain: number
   /** 1: `chosen` covers all that was announced, by earlier leaders too (R33). */
   readonly knows: number
+  /** On the disk of every member, those that are away included. */
   readonly held: LogIndex
+  /** On the disk of every voter that keeps a state machine. */
+  readonly heldByData: LogIndex
+  /** Chosen, and on the sender's own disk. */
+  readonly leaderHolds: LogIndex
 }
 export interface HeartbeatReply {
   readonly kind: 'heartbeat-reply'
@@ -37,6 +42,9 @@ export interface HeartbeatReply {
   readonly connected: number
   /** What the replier has on its disk and knows chosen: where a learner's stream may go on. */
   readonly last: LogIndex
+  readonly firstRetained: LogIndex
+  /** 1: its log has reached a bound that it must not trim below. */
+  readonly full: number
 }
 export interface Prepare {
   readonly kind: 'prepare'

@@ -1,32 +1,32 @@
 /**
  * Phase 1 of the own ballot: promise to itself, prepare, collect promises, adopt the log with the
- * greatest (acceptedBallot, last), fetch its missing suffix, install it (R3, R4, R7, R8, R9).
+ * greatest (acceptedBallot, last), fetch what is missing of it (fetch.ts), install it (R3, R4, R7,
+ * R9).
  * Pure; decision loop only.
  *
  * Invariant: no accept of the ballot leaves before `adopt`, and after it the adopted log is final.
  */
 import { assert } from '../../base/assert.ts'
-import { type FrameRef, throughOf } from '../frame-ref.ts'
-import { type LogIndex, type NodeId, ballotAbove } from '../ids.ts'
+import { type LogIndex, NO_INDEX, type NodeId, ballotAbove } from '../ids.ts'
 import { promiseBallot, promiseOf } from './acceptor.ts'
-import { type Membership, isElectable, votersOf } from '../membership.ts'
+import { type Membership, isElectable, memberOf, votersOf } from '../membership.ts'
+import { backOff } from './election.ts'
 import { forms, liveMemberships, refreshPeers } from './configs.ts'
+import { type FetchResult, askSupplier, dropSource, loseSupplier } from './fetch.ts'
 import { becomeLeader, resetPeer, resign } from './leader.ts'
-import { beginSync, commitSync, dropSync, extendSync } from './log.ts'
-import type { Fetch, Fetched, Promise1 } from './messages.ts'
+import { beginSync, commitSync, dropSync } from './log.ts'
+import type { Promise1 } from './messages.ts'
 import {
   type Candidacy,
   type Effects,
   type PromiseInfo,
   type State,
-  FRAMES_MAX,
   event,
   peerOf,
-  read,
   replyDurably,
   send,
 } from './state.ts'
-import { chainAt, gather, lastOf } from './tail.ts'
+import { chainAt, lastOf } from './tail.ts'
 
 /** Stands for leadership in a ballot above all that this node has seen; never an old one (R4). */
 export function standForLeader(state: State, effects: Effects): void {
@@ -44,6 +44,9 @@ export function standForLeader(state: State, effects: Effects): void {
     promises: new Map(),
     targets: new Set(),
     source: null,
+    supplier: 0,
+    supplyThrough: NO_INDEX,
+    refused: new Set(),
     fetchAskedAt: 0,
   }
   widen(state, state.candidacy.targets, liveMemberships(state))
@@ -55,12 +58,15 @@ export function onPromise(state: State, from: NodeId, message: Promise1, effects
   const { candidacy, leadership } = state
   if (leadership !== null && message.ballot === leadership.ballot) {
     const peer = peerOf(state, from)
-    if (peer !== undefined) resetPeer(state, effects, peer, message)
+    // One that was asked twice answers twice: what flies already goes on.
+    if (peer !== undefined && peer.phase !== 'streaming') resetPeer(state, effects, peer, message)
     return
   }
   if (candidacy === null || message.ballot !== candidacy.ballot) return
-  const { acceptedBallot, last, floor, floorChain } = message
-  candidacy.promises.set(from, { from, acceptedBallot, last, floor, floorChain })
+  if (candidacy.refused.has(from)) return // its log could not be had, and another must do (R7)
+  const { acceptedBallot, last, floor, floorChain, firstRetained } = message
+  const promise = { from, acceptedBallot, last, floor, floorChain, firstRetained }
+  candidacy.promises.set(from, promise)
   if (from === state.self.id) onOwnPromise(state, candidacy, effects)
   evaluate(state, candidacy, effects)
 }
@@ -115,8 +121,33 @@ function evaluate(state: State, candidacy: Candidacy, effects: Effects): void {
   }
   candidacy.source = best
   openAdoption(state, effects, best)
-  if (isFetched(state, best)) return conclude(state, candidacy, best, effects)
-  askSource(state, candidacy, best, effects)
+  goOn(state, candidacy, askSupplier(state, candidacy, best, effects), effects)
+}
+
+/** With all of the adopted log here it may be adopted; if nobody has it, another one must do. */
+export function goOn(
+  state: State,
+  candidacy: Candidacy,
+  result: FetchResult | null,
+  effects: Effects,
+): void {
+  const { source } = candidacy
+  if (result === null || source === null) return
+  if (result === 'complete') return conclude(state, candidacy, source, effects)
+  if (result === 'asked') return
+  candidacy.refused.add(source.from)
+  dropSource(state, candidacy)
+  evaluate(state, candidacy, effects)
+}
+
+/** The link to a node is gone, and with it what was to come; its next session may bring it. */
+export function noteLost(state: State, id: NodeId, effects: Effects): void {
+  const { candidacy, serving } = state
+  if (serving?.to === id) state.serving = null
+  if (candidacy === null || candidacy.source === null || candidacy.supplier !== id) return
+  if (askSupplier(state, candidacy, candidacy.source, effects) !== 'lacking') return
+  dropSource(state, candidacy)
+  evaluate(state, candidacy, effects)
 }
 
 const isFetched = (state: State, { last }: PromiseInfo): boolean => state.pendingSync!.last === last
@@ -129,83 +160,15 @@ function openAdoption(state: State, effects: Effects, best: PromiseInfo): void {
   beginSync(state, effects, state.promised, { syncPoint, adoptedLast: best.last })
 }
 
-function askSource(
-  state: State,
-  candidacy: Candidacy,
-  source: PromiseInfo,
-  effects: Effects,
-): void {
-  const { ballot } = candidacy
-  const { acceptedBallot, last: through } = source
-  const from = (state.pendingSync!.last + 1) as LogIndex
-  candidacy.fetchAskedAt = state.now
-  send(effects, source.from, { kind: 'fetch', ballot, acceptedBallot, from, through })
-}
-
-/** The other side: this node holds the log that a candidate wants. */
-export function onFetch(state: State, from: NodeId, message: Fetch, effects: Effects): void {
-  const { ballot, acceptedBallot, through } = message
-  const prev = (message.from - 1) as LogIndex
-  const holds = acceptedBallot === state.acceptedBallot && through <= lastOf(state.tail)
-  const serves = (holds || through <= state.floor) && prev < through
-  if (ballot !== state.promised || !serves) {
-    return send(effects, from, { kind: 'fetched', ballot, acceptedBallot, prev, through: prev })
-  }
-  const frames = gather(state.tail, message.from, through, limitsOf(state))
-  if (frames.length > 0) return sendFetched(effects, from, message, frames)
-  const purpose = { kind: 'fetch', peer: from, ballot, accepted: acceptedBallot, prev } as const
-  read(state, effects, purpose, { from: message.from, through })
-}
-
-export function sendFetched(
-  effects: Effects,
-  to: NodeId,
-  asked: { readonly ballot: Fetch['ballot']; readonly acceptedBallot: Fetch['acceptedBallot'] },
-  frames: readonly FrameRef[],
-): void {
-  const { ballot, acceptedBallot } = asked
-  const prev = (frames[0]!.first - 1) as LogIndex
-  const through = throughOf(frames.at(-1)!)
-  send(effects, to, { kind: 'fetched', ballot, acceptedBallot, prev, through }, frames)
-}
-
-export function onFetched(
-  state: State,
-  from: NodeId,
-  message: Fetched,
-  frames: readonly FrameRef[],
-  effects: Effects,
-): void {
-  const { candidacy, pendingSync } = state
-  if (candidacy === null || message.ballot !== candidacy.ballot || pendingSync === null) return
-  const { source } = candidacy
-  if (source === null || source.from !== from) return
-  if (message.acceptedBallot !== source.acceptedBallot || message.prev !== pendingSync.last) return
-  if (frames.length === 0) return dropSource(state, candidacy, effects)
-  extendSync(state, effects, frames)
-  candidacy.progressAt = state.now
-  if (pendingSync.last < source.last) return askSource(state, candidacy, source, effects)
-  event(effects, 'suffix-fetched', from)
-  conclude(state, candidacy, source, effects)
-}
-
-/** The source is gone or has moved on: its promise may be dropped, the rest must do (R7). */
-export function dropSource(state: State, candidacy: Candidacy, effects: Effects): void {
-  if (candidacy.source === null) return
-  candidacy.promises.delete(candidacy.source.from)
-  candidacy.source = null
-  dropSync(state)
-  evaluate(state, candidacy, effects)
-}
-
-/** A source that is silent too long is dropped; without another one the ballot fails (R19). */
+/** A supplier that is silent too long is given up; without another one the ballot fails (R19). */
 export function tickCandidacy(state: State, effects: Effects): void {
   const { candidacy } = state
   if (candidacy === null) return
   const timeoutMs = state.config.electionTimeoutMs
   const { source } = candidacy
   if (source === null || state.pendingSync === null || isFetched(state, source)) return
-  if (state.now - candidacy.fetchAskedAt > timeoutMs) dropSource(state, candidacy, effects)
+  if (state.now - candidacy.fetchAskedAt <= timeoutMs) return
+  goOn(state, candidacy, loseSupplier(state, candidacy, effects), effects)
 }
 
 /**
@@ -216,10 +179,17 @@ export function tickCandidacy(state: State, effects: Effects): void {
 function conclude(state: State, candidacy: Candidacy, source: PromiseInfo, effects: Effects): void {
   const { promises, targets } = candidacy
   const needed = membershipsOf(state, candidacy, source)
+  if (!needed.some((membership) => mayLead(state, membership))) return backOff(state, effects)
   if (widen(state, targets, needed)) prepareTargets(state, candidacy, effects)
   const hasPromised = (id: NodeId): boolean => promises.has(id)
   if (!needed.every((membership) => forms(membership, 'prepare', hasPromised))) return
   adopt(state, candidacy, source, effects)
+}
+
+/** By the log that it will adopt: who became a Logger, or left, learns it here (R20, R32). */
+function mayLead({ self }: State, membership: Membership): boolean {
+  const member = memberOf(membership, self.id)
+  return member !== undefined && isElectable(member)
 }
 
 function membershipsOf(state: State, candidacy: Candidacy, source: PromiseInfo): Membership[] {
@@ -254,9 +224,3 @@ function adopt(state: State, candidacy: Candidacy, best: PromiseInfo, effects: E
   const { acceptedBallot, last } = best
   becomeLeader(state, effects, candidacy, { acceptedBallot, last })
 }
-
-const limitsOf = (state: State) => ({
-  sizeBytesMax: state.config.batchBytesMax,
-  entriesMax: Number.MAX_SAFE_INTEGER,
-  framesMax: FRAMES_MAX,
-})

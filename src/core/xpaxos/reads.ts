@@ -32,6 +32,7 @@ import type {
   ReadIndex,
   ReadIndexReply,
 } from './messages.ts'
+import { isSilent } from './peer.ts'
 import { asksLease, grant, leasesOn, noteGrant, noteLeaseRound } from './lease.ts'
 import {
   type OwnRead,
@@ -152,12 +153,16 @@ function startRound(state: State, effects: Effects): void {
   finishRound(state, effects)
 }
 
+/** Who has been silent is asked only when the round is repeated, a heartbeat later. */
 function sendRound(state: State, round: ReadRound, effects: Effects): void {
+  const isFirst = round.sentAt < 0
   round.sentAt = state.now
   const { ballot } = state.leadership!
   const lease = asksLease(state)
-  for (const { id, role, up } of state.peers) {
+  for (const peer of state.peers) {
+    const { id, role, up } = peer
     if (!up || !isVoter(role) || round.confirmedBy.has(id)) continue
+    if (isFirst && isSilent(state, peer)) continue
     send(effects, id, { kind: 'confirm', ballot, round: round.number, lease })
   }
 }

@@ -12,18 +12,23 @@
  */
 import { assert } from '../../base/assert.ts'
 import { type Fifo, createFifo } from '../../base/fifo.ts'
-import type { Effect, EventName, Member, MemberRole } from '../engine.ts'
+import type { AdmitReason, Effect, EventName, Member } from '../engine.ts'
 import type { FrameRef } from '../frame-ref.ts'
 import { type Ballot, type LogIndex, type Lsn, NO_BALLOT, NO_INDEX, type NodeId } from '../ids.ts'
 import { type ConfigAt, type Membership, membershipOf, votersOf } from '../membership.ts'
 import type { WalRecord } from '../records.ts'
 import { refreshPeers } from './configs.ts'
+import type { Serving } from './fetch.ts'
 import type { XPaxosMessage } from './messages.ts'
+import type { Peer } from './peer.ts'
+import { type Purge, createPurge } from './purge.ts'
 import { type ReadConfig, type ReadState, createReadState } from './read-state.ts'
 import type { Recovered } from './recovered.ts'
 import { type Mark, type Tail, chainAt, createTail, lastOf } from './tail.ts'
 
 export { BLANK, type Recovered } from './recovered.ts'
+
+export type { Peer } from './peer.ts'
 
 export interface XPaxosConfig extends ReadConfig {
   readonly self: NodeId
@@ -41,6 +46,8 @@ export interface XPaxosConfig extends ReadConfig {
   /** One accept carries at most this much, and at least one frame. */
   readonly batchBytesMax: number
   readonly batchEntriesMax: number
+  /** The same for a peer that is served from the WAL, and for a candidate's fetch. */
+  readonly catchUpBytesMax: number
   /** Batches proposed and not yet chosen. */
   readonly pipelineDepth: number
   readonly seed: number
@@ -64,6 +71,7 @@ export interface PromiseInfo {
   readonly last: LogIndex
   readonly floor: LogIndex
   readonly floorChain: number
+  readonly firstRetained: LogIndex
 }
 
 /** Phase 1 of this node's own ballot. */
@@ -76,8 +84,12 @@ export interface Candidacy {
   readonly promises: Map<NodeId, PromiseInfo>
   /** Voters of memberships that this node learns of while it fetches (R28). */
   readonly targets: Set<NodeId>
-  /** The promise whose log is being fetched. */
+  /** The promise whose log is being fetched, from `supplier` through `supplyThrough`. */
   source: PromiseInfo | null
+  supplier: NodeId | 0
+  supplyThrough: LogIndex
+  /** Who failed to supply in this ballot. */
+  readonly refused: Set<NodeId>
   fetchAskedAt: number
 }
 
@@ -103,6 +115,8 @@ export interface Leadership {
   /** A config batch of this ballot on its way through the log; null: none is open. */
   change: OpenChange | null
   transfer: Transfer | null
+  /** Why it admits nothing; null: it does. */
+  closedFor: AdmitReason | null
   /** An order to take over has left: no lease in this ballot any more (R25). */
   leaseBarred: boolean
   /** Since when a forced member holds back what a quorum has; -1: none does. */
@@ -128,41 +142,6 @@ export interface Transfer {
   orderAt: number
 }
 
-export type StreamPhase = 'idle' | 'streaming' | 'behind-trim'
-
-/** One other member, seen from here. */
-export interface Peer {
-  readonly id: NodeId
-  role: MemberRole
-  electable: boolean
-  /** Of a learner: who feeds it; 0: the leader. */
-  source: NodeId | 0
-  up: boolean
-  // Election.
-  replyAt: number
-  replyContent: boolean
-  replyPromised: Ballot
-  replyConnected: boolean
-  // Stream of accepts (to voters) or learns (to learners) in this node's ballot.
-  phase: StreamPhase
-  mustSync: boolean
-  attempt: number
-  syncPoint: LogIndex
-  /** Where its accept-sync ends: the adopted last, or beyond it what a learner had learnt. */
-  syncThrough: LogIndex
-  next: LogIndex
-  matched: LogIndex
-  chosenSent: LogIndex
-  inflightBytes: number
-  readonly inflight: { readonly through: LogIndex; readonly sizeBytes: number }[]
-  reading: number
-  progressAt: number
-  /** Since when it has been caught up, heard and following without a gap; -1: it is not. */
-  readySince: number
-  /** A learner whose source is silent: this leader feeds it. */
-  fedHere: boolean
-}
-
 interface Waiting {
   readonly lsn: Lsn
   readonly to: NodeId
@@ -173,13 +152,7 @@ interface Waiting {
 export type ReadPurpose =
   | { readonly kind: 'apply' }
   | { readonly kind: 'stream'; readonly peer: NodeId; readonly attempt: number }
-  | {
-      readonly kind: 'fetch'
-      readonly peer: NodeId
-      readonly ballot: Ballot
-      readonly accepted: Ballot
-      readonly prev: LogIndex
-    }
+  | { readonly kind: 'fetch' }
 
 export interface State {
   readonly config: XPaxosConfig
@@ -210,10 +183,11 @@ export interface State {
   waitingSince: number
   pendingSync: PendingSync | null
   candidacy: Candidacy | null
+  /** A candidate's fetch that this node answers. */
+  serving: Serving | null
   leadership: Leadership | null
   acceptedBatches: number
-  /** What every member within the leader's reach has on its disk: it may be trimmed. */
-  held: LogIndex
+  readonly purge: Purge
   // Election.
   round: number
   heartbeatAt: number
@@ -221,6 +195,11 @@ export interface State {
   standAt: number
   backOffUntil: number
   backOffCount: number
+  /**
+   * Own candidacies that ended in the middle of a fetch, since somebody led. Each doubles how long
+   * the next one is content, so that two laggards do not cut each other short for ever (R19).
+   */
+  fetchesCut: number
   announcedLeader: NodeId | 0
   announcedConfig: LogIndex
   /** The newest leader heard of, for a node that promised nobody. */
@@ -279,15 +258,17 @@ export function createState(config: XPaxosConfig, recovered: Recovered): State {
     waitingSince: 0,
     pendingSync: null,
     candidacy: null,
+    serving: null,
     leadership: null,
     acceptedBatches: 0,
-    held: NO_INDEX,
+    purge: createPurge(),
     round: 0,
     heartbeatAt: 0,
     contentAt: 0,
     standAt: 0,
     backOffUntil: 0,
     backOffCount: 0,
+    fetchesCut: 0,
     announcedLeader: 0,
     announcedConfig: NO_INDEX,
     heardBallot: NO_BALLOT,
@@ -356,12 +337,11 @@ export function read(
   state: State,
   effects: Effects,
   purpose: ReadPurpose,
-  range: { readonly from: LogIndex; readonly through: LogIndex },
+  range: { readonly from: LogIndex; readonly through: LogIndex; readonly sizeBytesMax: number },
 ): number {
   const ticket = state.nextTicket++
   state.reads.set(ticket, purpose)
-  const sizeBytesMax = state.config.batchBytesMax
-  effects.push({ kind: 'read', ticket, ...range, sizeBytesMax })
+  effects.push({ kind: 'read', ticket, ...range })
   return ticket
 }
 

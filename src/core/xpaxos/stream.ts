@@ -23,7 +23,7 @@ import {
 } from './state.ts'
 import { chainAt, gather, lastOf } from './tail.ts'
 
-/** Forgets what was sent; answers to it are recognised by their attempt. */
+/** Forgets what was sent; answers to it, and a read that is out, are known by their attempt. */
 export function resetStream(state: State, peer: Peer): void {
   peer.phase = 'idle'
   peer.attempt += 1
@@ -31,7 +31,6 @@ export function resetStream(state: State, peer: Peer): void {
   peer.chosenSent = 0 as LogIndex
   peer.inflight.length = 0
   peer.inflightBytes = 0
-  peer.reading = 0
   peer.progressAt = state.now
 }
 
@@ -56,8 +55,8 @@ export function feeds({ self, leadership }: State, peer: Peer): boolean {
 /** Sends as much as the window takes. */
 export function stream(state: State, peer: Peer, effects: Effects): void {
   const { config } = state
-  if (!peer.up || peer.phase !== 'streaming') return
-  while (peer.reading === 0 && peer.inflight.length < config.pipelineDepth) {
+  if (!peer.up) return
+  while (isOpen(peer) && peer.inflight.length < config.pipelineDepth) {
     const through = streamEnd(state, peer)
     if (peer.mustSync && peer.next > peer.syncThrough) {
       sendFrames(state, peer, NO_FRAMES, effects) // an accept-sync of no frames commits at once
@@ -74,6 +73,9 @@ export function stream(state: State, peer: Peer, effects: Effects): void {
   }
 }
 
+/** It may have turned out meanwhile that the log here does not reach back so far. */
+const isOpen = ({ phase, reading }: Peer): boolean => phase === 'streaming' && reading === 0
+
 function streamEnd(state: State, peer: Peer): LogIndex {
   if (!isVoter(peer.role)) return state.floor
   return peer.mustSync ? peer.syncThrough : lastOf(state.tail)
@@ -85,7 +87,8 @@ function readFor(state: State, peer: Peer, through: LogIndex, effects: Effects):
     return event(effects, 'behind-trim', peer.id)
   }
   const purpose = { kind: 'stream', peer: peer.id, attempt: peer.attempt } as const
-  peer.reading = read(state, effects, purpose, { from: peer.next, through })
+  const sizeBytesMax = state.config.catchUpBytesMax
+  peer.reading = read(state, effects, purpose, { from: peer.next, through, sizeBytesMax })
 }
 
 /** A WAL read for this peer came back. */
@@ -95,7 +98,6 @@ export function onStreamRead(
   frames: readonly FrameRef[],
   effects: Effects,
 ): void {
-  peer.reading = 0
   if (peer.phase !== 'streaming') return
   const first = frames[0]?.first
   if (first === undefined) {

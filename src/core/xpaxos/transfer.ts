@@ -9,6 +9,7 @@
 import type { TransferOutcome } from '../engine.ts'
 import { type NodeId, ballotOwner } from '../ids.ts'
 import { isElectable, memberOf } from '../membership.ts'
+import { reviewAdmission } from './admission.ts'
 import { isEstablished, mustGo } from './change.ts'
 import { newestConfig } from './configs.ts'
 import type { TakeOver } from './messages.ts'
@@ -38,7 +39,7 @@ function startTransfer(state: State, target: NodeId, id: number, effects: Effect
   const { now } = state
   state.leadership!.transfer = { id, target, startedAt: now, orders: 0, orderAt: 0 }
   event(effects, 'transfer-started', target)
-  effects.push({ kind: 'admit', open: false })
+  reviewAdmission(state, effects)
 }
 
 /**
@@ -74,7 +75,7 @@ export function driveTransfer(state: State, effects: Effects): boolean {
 function giveUp(state: State, effects: Effects, { target }: Transfer): void {
   event(effects, 'transfer-failed', target)
   endTransfer(state, effects)
-  effects.push({ kind: 'admit', open: true })
+  reviewAdmission(state, effects)
 }
 
 /**

@@ -62,7 +62,7 @@ export function runPath({ scope, path }: PathTask): PathResult {
     if ('nodes' in after) noteLeaders(lab, before, after, lines)
     else lines.push({ atUs, from: action.node, to: -1, text: after.message })
   })
-  return { chart: chartOf(lab.scope, lines), violation }
+  return { chart: chartOf(lab.scope.members, lines), violation }
 }
 
 function scopeOf(text: string): Scope {

@@ -9,7 +9,7 @@ import type { FrameRef } from '../../core/frame-ref.ts'
 import type { Ballot } from '../../core/ids.ts'
 import { type Frame, createArena, makeFrame } from '../frames.ts'
 
-export type ExploredFrame = FrameRef & Frame
+export type ExploredFrame = FrameRef & Frame & { readonly config?: never }
 export type Frames = (ballot: Ballot, first: number) => ExploredFrame
 
 const SERIALS_PER_BALLOT = 1_000
@@ -24,7 +24,8 @@ export function createFrames(count: number): Frames {
     const content = makeFrame(arena, { ...spec, session: 1, sessionSequence: first })
     // Not in the order of making: a later history may submit what an earlier one skipped.
     const serial = SERIALS_PER_BALLOT * ballots.indexOf(ballot) + first
-    return { ...content, serial, ring: known.size, end: 0, kept: false, holds: 0 }
+    const ref = { ring: known.size, end: 0, kept: false, holds: 0 }
+    return { ...content, serial, ...ref } as ExploredFrame
   }
   return (ballot, first) => {
     const name = `${ballot} ${first}`

@@ -3,6 +3,8 @@
  * and who led. Like a node it is a value that is never changed: notes of an action make a new one,
  * or are a violation. Pure.
  */
+import { membershipOf } from '../../core/membership.ts'
+import { createCoverage } from '../coverage.ts'
 import type { Member } from '../../core/engine.ts'
 import type { Ballot } from '../../core/ids.ts'
 import {
@@ -42,7 +44,7 @@ export interface Ghost {
 }
 
 export const createGhost = (members: readonly Member[]): Ghost => ({
-  log: createChosenLog(members),
+  log: createChosenLog(membershipOf(members), members.length, createCoverage()),
   leaders: new Set(),
 })
 

@@ -101,6 +101,7 @@ const configOf = ({ members }: Scope, self: NodeId): XPaxosConfig => ({
   windowBytes: 2 ** 20,
   batchBytesMax: 64, // one frame a message
   batchEntriesMax: 1,
+  catchUpBytesMax: 64,
   pipelineDepth: 2,
   seed: 1,
   requestBase: 0,
