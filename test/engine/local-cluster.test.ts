@@ -186,9 +186,9 @@ test('more than the bound is refused, and accepted again later', async () => {
     expect(hasCode(reason, 'E_OVERLOADED') && reason.detail.limitBytes).toBe(65_536)
     expect(outcomeOf(reason)).toBe('not-proposed')
   }
-  await leader.propose(payload)
   const writer = leader.writer()
-  await writer.drained() // with room, it resolves at once
+  await writer.drained() // chosen is a little earlier than free again
+  await leader.propose(payload)
   let waits = 0
   for (let i = 0; i < 300; i++) {
     for (; !writer.tryWrite(payload); waits++) await writer.drained()
