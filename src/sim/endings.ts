@@ -43,6 +43,9 @@ export function end<M>(world: World<M>, loop: Loop): void {
   if (engine === 'basic-paxos') return basicLive(world, loop)
   if (ending === 'core') {
     awaitSettled(world, loop)
+    // A change that the leader itself wants may wait behind others: nobody knows of it yet.
+    const isIdle = (): boolean => ruler(world)?.leading?.next === world.judge.chosenThrough + 1
+    demand(awaitProgress(world, loop, isIdle), 'L3', 'what was submitted is not chosen')
     takeAway(world)
   }
   live(world, loop)

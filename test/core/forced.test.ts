@@ -1,13 +1,11 @@
 /**
  * Forced members (R21, R22): nothing is announced without them while they are armed; a silent one
  * is taken out of the rule by a batch that everybody sees, and put back when it has caught up. An
- * observer of this file checks every announcement against the disks of the forced members.
+ * observer checks every announcement against the disks of the forced members.
  */
 import { expect, test } from 'vitest'
-import { type NodeId, nodeId } from '../../src/core/ids.ts'
+import { nodeId } from '../../src/core/ids.ts'
 import {
-  type Cluster,
-  type Node,
   crash,
   leaderOf,
   mendAll,
@@ -16,47 +14,21 @@ import {
   runUntilDone,
   submit,
 } from '../support/cluster.ts'
+import { ARMED, degraded, forcedOf, guard } from '../support/forced.ts'
 import {
-  type Spec,
   T,
-  add,
   answerTo,
   at,
   awaitLeader,
   converge,
   isolate,
-  joiners,
   lab,
   leaderIn,
-  order,
   progressWithin,
-  remove,
-  set,
   settle,
   voters,
   watch,
 } from '../support/lab.ts'
-
-const ARMED: Spec = ['voter', 5, { forced: 'armed' }]
-
-/** I18: what a leader announces while `forced` is armed in its log lies on that node's disk. */
-function guard(cluster: Cluster, forced: number): { announced: number } {
-  const seen = { announced: 0 }
-  const before = cluster.onEffect
-  cluster.onEffect = (node, effect) => {
-    before(node, effect)
-    if (effect.kind !== 'chosen' || node.core.view.role !== 'leader') return
-    const { membership } = node.core.view
-    const member = membership.members.find(({ id }) => id === (forced as NodeId))
-    if (member?.forced !== 'armed') return
-    seen.announced += 1
-    expect(at(cluster, forced).disk.durable.last).toBeGreaterThanOrEqual(effect.through)
-  }
-  return seen
-}
-
-const forcedOf = (node: Node, id: number): string =>
-  node.core.view.membership.members.find((member) => member.id === (id as NodeId))?.forced ?? 'none'
 
 test('nothing is announced before a slow forced member has it, though a quorum does', () => {
   const cluster = lab([...voters(9, 5), ARMED, ['learner', 5]])
@@ -161,19 +133,6 @@ test('while there is nothing to announce a silent forced member is not degraded'
   expect(forcedOf(leader, 3)).toBe('armed')
 })
 
-/** Node 3 is degraded and away. */
-function degraded(): { cluster: Cluster; leader: Node; away: Node } {
-  const cluster = lab([...voters(9, 5), ARMED])
-  const leader = awaitLeader(cluster, 1)
-  const away = at(cluster, 3)
-  guard(cluster, 3)
-  isolate(cluster, away)
-  submit(cluster, leader, [4])
-  expect(runUntilDone(cluster, 6 * T, () => forcedOf(leader, 3) === 'degraded')).toBeGreaterThan(0)
-  runFor(cluster, T)
-  return { cluster, leader, away }
-}
-
 test('the degrading batch survives leaders and restarts; the member returns and is armed', () => {
   const { cluster, away } = degraded()
   for (let turn = 0; turn < 2; turn++) {
@@ -259,31 +218,6 @@ test('a new leader waits for an armed silent member as long as the old one did',
   settle(cluster)
 })
 
-test('arming a silent member holds nothing back that was announced, then degrades it', () => {
-  const cluster = lab([...voters(9, 5, 5)])
-  const leader = awaitLeader(cluster, 1)
-  isolate(cluster, at(cluster, 3))
-  expect(answerTo(cluster, set(3, { forced: 'armed' }), 6 * T)).toBe('done')
-  runFor(cluster, 4 * T)
-  expect(forcedOf(leader, 3)).toBe('degraded')
-  expect(progressWithin(cluster, T)).toBeGreaterThanOrEqual(0)
-  settle(cluster)
-})
-
-test('a change is chosen without a silent forced member, and announced when that is out', () => {
-  const cluster = lab([...voters(9, 5), ARMED], { joiners: joiners(4) })
-  const leader = awaitLeader(cluster, 1)
-  isolate(cluster, at(cluster, 3))
-  const answer = order(cluster, leader, add(4))
-  runFor(cluster, 2 * T)
-  expect(answer()).toBe('done')
-  expect(leader.core.view.chosen).toBe(0)
-  runFor(cluster, 6 * T)
-  expect(forcedOf(leader, 3)).toBe('degraded')
-  expect(progressWithin(cluster, T)).toBeGreaterThanOrEqual(0)
-  settle(cluster)
-})
-
 test('a slow member that keeps moving is not degraded, and the gate ends with the rule', () => {
   const cluster = lab([...voters(9, 5), ARMED], { pipelineDepth: 2 })
   const leader = awaitLeader(cluster, 1)
@@ -330,68 +264,5 @@ test('two silent forced members are degraded, though one of them holds more', ()
   // The second lacks no more than the batch that takes the first out, and has time for that.
   expect(events[1]!.at - events[0]!.at).toBeGreaterThanOrEqual(2 * T)
   expect(progressWithin(cluster, T)).toBeGreaterThanOrEqual(0)
-  settle(cluster)
-})
-
-test('a degrading batch that is ordered and not chosen takes nobody out of the rule', () => {
-  const cluster = lab([...voters(9, 5), ARMED])
-  const leader = awaitLeader(cluster, 1)
-  isolate(cluster, at(cluster, 3))
-  submit(cluster, leader, [4])
-  runFor(cluster, T)
-  cluster.filter = (_from, to, { kind }) => (to === 2 && kind === 'accept' ? 'drop' : undefined)
-  expect(runUntilDone(cluster, 3 * T, () => forcedOf(leader, 3) === 'degraded')).toBeGreaterThan(0)
-  runFor(cluster, T / 2)
-  // The next leader would know nothing of it, and take node 3 for a holder of what was announced.
-  expect(leader.core.view.chosen).toBe(0)
-  cluster.filter = () => undefined
-  expect(runUntilDone(cluster, 6 * T, () => leader.core.view.chosen > 4)).toBeGreaterThan(0)
-  settle(cluster)
-})
-
-test('what a config batch proves chosen is not announced without an armed member either', () => {
-  const cluster = lab([...voters(9, 5, 5, 5), ARMED], { joiners: joiners(6) })
-  const leader = awaitLeader(cluster, 1)
-  guard(cluster, 5)
-  isolate(cluster, at(cluster, 5))
-  expect(answerTo(cluster, add(6))).toBe('done')
-  expect(leader.core.view.chosen).toBe(0)
-  crash(cluster, leader, Infinity)
-  const events = watch(cluster, 'forced-degraded')
-  expect(runUntilDone(cluster, 8 * T, () => leaderOf(cluster) !== undefined)).toBeGreaterThan(0)
-  const next = leaderOf(cluster)!
-  runFor(cluster, T)
-  expect(next.core.view.chosen).toBe(0)
-  runFor(cluster, 3 * T)
-  expect(events).toHaveLength(1)
-  expect(next.core.view.chosen).toBeGreaterThan(0)
-  settle(cluster)
-})
-
-test('a degraded leader arms itself again only when its disk holds what it announced', () => {
-  const cluster = lab(voters(9, 5, 5))
-  const leader = awaitLeader(cluster, 1)
-  leader.disk.stalledUntil = cluster.now + 2 * T
-  const events = watch(cluster, 'forced-armed')
-  expect(answerTo(cluster, set(1, { forced: 'degraded' }))).toBe('done')
-  runFor(cluster, T)
-  expect(events).toEqual([])
-  runFor(cluster, 4 * T)
-  expect(events.map(({ value }) => value)).toEqual([1])
-  settle(cluster)
-})
-
-test('the late answer of a removed member is no word of the leader itself', () => {
-  const cluster = lab([['voter', 9, { forced: 'armed' }], ...voters(5, 5, 5, 5)])
-  const leader = awaitLeader(cluster, 1)
-  guard(cluster, 1)
-  leader.disk.stalledUntil = cluster.now + T
-  cluster.filter = (from, _to, { kind }) => (from === 5 && kind === 'accepted' ? T / 4 : undefined)
-  expect(answerTo(cluster, remove(5))).toBe('done')
-  runFor(cluster, T / 2)
-  expect(leader.disk.durable.last).toBe(0)
-  expect(leader.core.view.chosen).toBe(0)
-  runFor(cluster, T)
-  expect(leader.core.view.chosen).toBe(cluster.oracle.chosenThrough)
   settle(cluster)
 })

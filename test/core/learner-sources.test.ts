@@ -320,6 +320,24 @@ test('a leader keeps nothing in its rings for a learner that another node feeds'
   settle(cluster)
 })
 
+test('a leader that fed a learner in place of its source leaves it to the next source', () => {
+  const cluster = lab([...voters(9, 5, 5), learner(3)])
+  const leader = awaitLeader(cluster, 1)
+  crash(cluster, at(cluster, 3), Infinity)
+  submit(cluster, leader, [5])
+  runFor(cluster, 6 * T)
+  expect(at(cluster, 4).core.view.chosen).toBe(5)
+  expect(answerTo(cluster, set(4, { source: nodeId(2) }))).toBe('done')
+  runFor(cluster, T)
+  const seen = feeds(cluster)
+  for (let i = 0; i < 10; i++) {
+    submit(cluster, leader, [5])
+    runFor(cluster, T / 2)
+  }
+  expect([...seen]).toEqual(['2>4'])
+  settle(cluster)
+})
+
 test('a voter that turns learner loses nothing chosen before it holds proof of its turn', () => {
   const cluster = lab(voters(9, 5, 5), { batchBytesMax: 512, pipelineDepth: 64 })
   const leader = awaitLeader(cluster, 1)

@@ -7,11 +7,15 @@ import type { XPaxosMessage } from '../../src/core/xpaxos/messages.ts'
 import {
   type Cluster,
   type Node,
+  ask,
   block,
   connect,
+  cut,
   directionOf,
   disconnect,
+  isOpen,
   leaderOf,
+  mend,
   runFor,
   runUntilDone,
   submit,
@@ -174,11 +178,32 @@ test('a peer whose link is down costs nothing; its next session takes one round 
   directionOf(cluster, leader, away).blocked = false
   directionOf(cluster, away, leader).blocked = false
   const start = cluster.now
+  const resets = watch(cluster, 'peer-reset')
   connect(cluster, leader, away)
   runUntilDone(cluster, T, () => sent.some(isData))
   const { linkDelay, syncDelay } = cluster.options
   // Its hello, our prepare, its promise.
   expect(sent.find(isData)!.at - start).toBeLessThanOrEqual(3 * linkDelay[1] + 2 * syncDelay[1] + 1)
+  runFor(cluster, T)
+  expect(resets).toEqual([]) // a new session is no silence, however long the old one was
+  converge(cluster)
+})
+
+test('reads send a silent voter nothing, and are answered by the others', () => {
+  const cluster = lab(voters(9, 1, 1))
+  const leader = awaitLeader(cluster, 1)
+  const silent = at(cluster, 3)
+  block(cluster, leader, silent)
+  block(cluster, silent, leader)
+  runFor(cluster, 2 * T)
+  const sent = sentTo(cluster, leader, silent)
+  const reads: number[] = []
+  for (let i = 0; i < 30; i++) {
+    reads.push(ask(cluster, leader))
+    runFor(cluster, 10)
+  }
+  expect(reads.map((id) => isOpen(cluster.reads.get(id)!))).not.toContain(true)
+  expect(sent.filter(({ kind }) => kind === 'confirm')).toEqual([])
   converge(cluster)
 })
 
@@ -234,6 +259,30 @@ test('one that lags gets larger messages, one read at a time; the others notice 
   const sizes = sent.filter(isData).map(({ sizeBytes }) => sizeBytes)
   expect(Math.max(...sizes)).toBeGreaterThan(2 * batchBytesMax)
   expect(Math.max(...worst)).toBeLessThanOrEqual(calm + 1)
+  converge(cluster)
+})
+
+test('one that lags and whose link comes and goes has one read out at a time', () => {
+  const cluster = lab(voters(9, 1, 1), { readDelay: [2 * T, 2 * T] })
+  const leader = awaitLeader(cluster, 1)
+  const lagging = at(cluster, 3)
+  isolate(cluster, lagging)
+  for (let i = 0; i < 20; i++) {
+    submit(cluster, leader, many(4))
+    runFor(cluster, T / 10)
+  }
+  let reads = 0
+  const before = cluster.onEffect
+  cluster.onEffect = (node, effect) => {
+    before(node, effect)
+    if (node === leader && effect.kind === 'read') reads += 1
+  }
+  for (let i = 0; i < 5; i++) {
+    mend(cluster, leader, lagging)
+    runFor(cluster, T / 4)
+    cut(cluster, leader, lagging)
+  }
+  expect(reads).toBe(1)
   converge(cluster)
 })
 
