@@ -37,7 +37,8 @@ import { type WalLane, createWalLane } from './wal-lane.ts'
 
 export const CLUSTER = 'sim'
 const HISTORY = { cluster: CLUSTER, epoch: 0 }
-const CELLS = 256
+/** Above what the log reads at once here: 64 KiB of frames of 128 bytes. */
+const CELLS = 1_024
 /** As engine/config.ts demands. */
 const BATCHES_A_RING = 8
 
