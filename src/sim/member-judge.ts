@@ -19,7 +19,10 @@ export interface ForcedEvent {
 }
 
 /** Who changes the membership: an operator, one member of it, or the leader by its own rules. */
-export type Author = { readonly of: NodeId | 0 } | { readonly events: readonly ForcedEvent[] }
+export type Author =
+  | { readonly of: NodeId | 0 }
+  /** `announced`: what it had said that it announced when it decided so. */
+  | { readonly events: readonly ForcedEvent[]; readonly announced: number }
 
 /** What each node said in its last round of heartbeats that it had announced. */
 export type Announced = Float64Array
@@ -41,6 +44,8 @@ export interface MemberJudge {
   /** A node ordered its own promise. */
   stood(node: NodePlace, ballot: Ballot): void
   hasStood(id: NodeId, above: Ballot): boolean
+  /** What a node said in its last round of heartbeats that it had announced. */
+  announcedBy(node: NodePlace): number
   handsOver(node: NodePlace, target: NodeId, isAsked: boolean): void
   tookOver(node: NodePlace, to: NodePlace, ballot: Ballot): void
 }
@@ -59,7 +64,7 @@ export interface MemberScene {
 }
 
 export function createMemberJudge(scene: MemberScene): MemberJudge {
-  const { log, written, firstRule } = scene
+  const { log, written, firstRule, announced } = scene
   /** The highest ballot of its own that each node ordered. */
   const stood = written.map(() => 0 as Ballot)
   /** Leaders that started a hand-over whose first order has not left yet. */
@@ -96,13 +101,14 @@ export function createMemberJudge(scene: MemberScene): MemberJudge {
       checkMembership(after)
       checkStep(before, after)
       for (const { id } of before.membership.members) {
-        checkForced(scene, node, before, after, id, author)
+        checkForced(scene, before, after, id, author)
       }
     },
     stood(node, ballot) {
       stood[node] = ballot
       draining.delete(node)
     },
+    announcedBy: (node) => announced[node]!,
     hasStood: (id, above) => (stood[id - 1] ?? 0) > above,
     handsOver(node, target, isAsked) {
       draining.add(node)
@@ -132,8 +138,7 @@ export function createMemberJudge(scene: MemberScene): MemberJudge {
 
 /** A forced state moves by an operator's wish, or by the rule and with the event (I18, R22). */
 function checkForced(
-  { durableLogs, announced }: MemberScene,
-  node: NodePlace,
+  { durableLogs }: MemberScene,
   before: Rule,
   after: Rule,
   id: NodeId,
@@ -151,6 +156,6 @@ function checkForced(
   if (name === 'forced-degraded') return
   // Armed again it must have come back: it holds what its leader announced a round ago.
   const { last } = durableLogs[id - 1]!
-  const wanted = announced[node]!
+  const wanted = author.announced
   demand(last >= wanted, 'I18', `${id} is armed with ${last} of ${wanted}`)
 }

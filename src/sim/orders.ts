@@ -63,7 +63,8 @@ export function configure<M>(
     membership === null ? null : makeProtocolFrame(arena, membership, ballot, leading.next++)
   const empty = makeProtocolFrame(arena, null, ballot, leading.next++)
   const { order, events } = cause
-  const author: Author = order === null ? { events } : { of: subjectOf(order) }
+  const announced = judge.memberships?.announcedBy(node.place) ?? 0
+  const author: Author = order === null ? { events, announced } : { of: subjectOf(order) }
   judge.memberships?.configured(node.place, ballot, { config, empty }, author)
   if (order !== null) order.pair = { config, empty }
   handToCore(world, node, ballot, config === null ? [empty] : [config, empty])

@@ -7,6 +7,7 @@
  */
 import { FRAME_KIND } from '../codec/frame.ts'
 import type { Core, Effect, Input } from '../core/engine.ts'
+import { throughOf } from '../core/frame-ref.ts'
 import type { Ballot } from '../core/ids.ts'
 import type { LogRing } from '../ring/log-ring.ts'
 import { tell } from './chronicle.ts'
@@ -17,7 +18,7 @@ import { describeInput, describeMessage } from './describe.ts'
 import { enterFrame, framesOf } from './frame-book.ts'
 import type { Frame } from './frames.ts'
 import { demand } from './invariants.ts'
-import type { ForcedEvent } from './member-judge.ts'
+import type { Author } from './member-judge.ts'
 import type { Stored } from './log.ts'
 import { checkLeases, noteReads } from './lease-watch.ts'
 import type { StageLink } from './stage-link.ts'
@@ -46,7 +47,7 @@ export function watchCore<M>(
   let floor = view.chosen
   const current = newStep()
   /** Config batches that the core asked for, and ingest has not published. */
-  const wanted: { readonly ballot: Ballot; readonly events: readonly ForcedEvent[] }[] = []
+  const wanted: (Extract<Author, { events: unknown }> & { readonly ballot: Ballot })[] = []
   let config: Frame | null = null
 
   const before = (input: Input<M>): void => {
@@ -58,6 +59,9 @@ export function watchCore<M>(
     if (input.kind === 'submitted') {
       const rings = logRings()
       for (const ref of input.frames) noteProtocol(enterFrame(book, ref, rings[ref.ring]!))
+      if (node.leading?.ballot === input.ballot) {
+        node.leading.next = throughOf(input.frames.at(-1)!) + 1
+      }
     } else if (input.kind === 'message') {
       judge.delivered(node.place, input.from - 1, input.message, view, false)
     } else if (input.kind === 'applied') {
@@ -123,11 +127,15 @@ export function watchCore<M>(
         if (node.leading !== null) node.leading.admits = effect.open
         return
       case 'configure':
-        return void wanted.push({ ballot: effect.ballot, events: [...current.events] })
+        return onConfigure(effect.ballot)
       case 'event':
         return noteEvent(world, node, view, current, effect)
       default:
     }
+  }
+  const onConfigure = (ballot: Ballot): void => {
+    const announced = judge.memberships?.announcedBy(node.place) ?? 0
+    wanted.push({ ballot, events: [...current.events], announced })
   }
   const onAppend = (effect: Effect<M> & { readonly kind: 'append' }): void => {
     const { lsn, record } = effect
