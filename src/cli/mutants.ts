@@ -3,12 +3,13 @@
  * results/mutants.json and results/mutants.md. Exit status 0 when all are caught as expected, 1
  * otherwise, 2 for bad usage. Names as arguments run those alone and write nothing.
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { performance } from 'node:perf_hooks'
 import { environmentOf } from '../../native-free-bench/environment.ts'
 import { type MutantResult, SCHEDULES_MAX, runMutant } from '../sim/mutant-campaign.ts'
 import { MUTANTS } from '../sim/mutants.ts'
+import { mutated } from '../sim/plant.ts'
 import { type Exit, EXIT } from './exit.ts'
 
 const FOLDER = 'results'
@@ -18,6 +19,7 @@ async function main(names: readonly string[]): Promise<Exit> {
   for (const name of unknown) process.stderr.write(`${name}: no such mutant\n`)
   if (unknown.length > 0) return EXIT.badUsage
   const chosen = MUTANTS.filter(({ name }) => names.length === 0 || names.includes(name))
+  for (const mutant of chosen) mutated(mutant, readFileSync(mutant.file, 'utf8')) // or throws now
   const workers = Math.min(2, availableParallelism())
   const started = performance.now()
   const results: MutantResult[] = []

@@ -43,6 +43,7 @@ export function stagePlanOf(plan: Plan, random: Random): Plan {
     ops.push({ kind: 'outlive', atUs, node: LEADER, forUs })
   }
   if (hasLeases) ops.push(...readsBeforeSleep(split(random), stages, ops))
+  ops.push(...readsAfterSleep(split(random), stages, ops, 2 * knobs.heartbeatMs))
   ops.sort((a, b) => a.atUs - b.atUs)
   // A lease that outlasts an election timeout holds up the next leader for longer than L1 allows.
   const ending = leaseMs > knobs.electionTimeoutMs ? 'safety' : plan.ending
@@ -156,5 +157,26 @@ function readsBeforeSleep(
   return calls
 }
 
+/** So that a node is asked what it knows before it has heard of anybody again. */
+function readsAfterSleep(
+  random: Random,
+  { callers }: StagePlan,
+  ops: readonly Op[],
+  boundMs: number,
+): Extract<Op, CallOp>[] {
+  const calls: Extract<Op, CallOp>[] = []
+  for (const op of ops) {
+    if (op.kind !== 'suspend' || op.node === LEADER) continue
+    for (let i = 0; i < READS_AFTER_SLEEP; i++) {
+      const atUs = op.atUs + op.forUs + below(random, SLEEP_SOON_US)
+      const caller = below(random, callers.length)
+      const read = { f: 'get', key: 0, node: op.node, consistency: 'stale' } as const
+      calls.push({ kind: 'call', atUs, caller, boundMs, ...read })
+    }
+  }
+  return calls
+}
+
 const READS_BEFORE_SLEEP = 4
+const READS_AFTER_SLEEP = 8
 const SLEEP_SOON_US = 4_000
