@@ -19,7 +19,16 @@ import {
 import { FAULTS, type Fault, drawFaults, partialOps } from './faults.ts'
 import { drawForced, drawJoiners, drawOperators, drawQuorums, drawSources } from './member-plan.ts'
 import type { Ending, Knobs, Op, Plan } from './plan.ts'
-import { type Random, below, between, chance, createRandom, pick, shuffle, split } from './random.ts'
+import {
+  type Random,
+  below,
+  between,
+  chance,
+  createRandom,
+  pick,
+  shuffle,
+  split,
+} from './random.ts'
 import { stagePlanOf } from './stage-plan.ts'
 
 interface ClassSpec {
@@ -225,7 +234,7 @@ export function planOf(
     graph,
     eventsMax: 400_000,
   }
-  const isStageable = !isBasic && !hasOperators
+  const isStageable = !isBasic && !hasOperators && name !== 'groups'
   const isStaged = isStageable && (chance(random, STAGES_PER_MILLE) || name === 'clients')
   return (driver === 'stages' && isStageable) || (driver === null && isStaged)
     ? stagePlanOf(plan, split(random))

@@ -132,8 +132,12 @@ function drawJumps(random: Random, { members, untilUs, knobs }: Plan): Op[] {
     const node = chance(random, 600) ? LEADER : below(random, members.length)
     const atUs = timeoutUs + below(random, Math.max(1, untilUs - timeoutUs))
     const size = Math.floor((timeoutUs * between(random, 1, 40)) / 10)
-    if (sleeps) ops.push({ kind: 'suspend', atUs, node, forUs: size })
-    else ops.push({ kind: 'wall', atUs, node, stepUs: chance(random, 500) ? size : -size })
+    if (sleeps) {
+      // Alone, so that nothing which came in its sleep tells it how old what it knows is.
+      if (chance(random, 300)) ops.push({ kind: 'isolate', atUs, node })
+      ops.push({ kind: 'suspend', atUs, node, forUs: size })
+      ops.push({ kind: 'mend-all', atUs: atUs + 2 * size })
+    } else ops.push({ kind: 'wall', atUs, node, stepUs: chance(random, 500) ? size : -size })
   }
   return ops
 }

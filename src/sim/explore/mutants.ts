@@ -32,10 +32,10 @@ export const EXPLORER_MUTANTS: readonly ExplorerMutant[] = [
   {
     name: 'dead-source-still-counts',
     invariant: 'I6',
-    file: `${X}/phase1.ts`,
-    from: 'candidacy.promises.delete(candidacy.source.from)',
+    file: `${X}/fetch.ts`,
+    from: 'candidacy.promises.delete(candidacy.source!.from)',
     to:
-      'const { from } = candidacy.source\n' +
+      'const { from } = candidacy.source!\n' +
       '  const none = { acceptedBallot: 0 as never, last: 0 as never, floor: 0 as never }\n' +
       '  candidacy.promises.set(from, { from, floorChain: 0, ...none })',
     scope: 'led,crashes=1',
@@ -84,12 +84,8 @@ export const EXPLORER_MUTANTS: readonly ExplorerMutant[] = [
     invariant: 'I8',
     also: ['no-panic'],
     file: `${X}/leader.ts`,
-    from:
-      'message.ballot !== leadership.ballot) return\n' +
-      '  const peer = peerOf(state, from)\n  if (peer !== undefined) {',
-    to:
-      'message.ballot < 0) return\n' +
-      '  const peer = peerOf(state, from)\n  if (peer !== undefined) {',
+    from: 'message.ballot !== leadership.ballot) return\n' + '  if (from !== state.self.id) {',
+    to: 'message.ballot < 0) return\n' + '  if (from !== state.self.id) {',
     scope: 'lives',
   },
   {
