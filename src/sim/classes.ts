@@ -19,7 +19,16 @@ import {
 import { FAULTS, type Fault, drawFaults, partialOps } from './faults.ts'
 import { drawForced, drawJoiners, drawOperators, drawQuorums, drawSources } from './member-plan.ts'
 import type { Ending, Knobs, Op, Plan } from './plan.ts'
-import { type Random, below, between, chance, createRandom, pick, shuffle, split } from './random.ts'
+import {
+  type Random,
+  below,
+  between,
+  chance,
+  createRandom,
+  pick,
+  shuffle,
+  split,
+} from './random.ts'
 import { stagePlanOf } from './stage-plan.ts'
 
 interface ClassSpec {
