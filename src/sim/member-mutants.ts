@@ -10,6 +10,7 @@ const X = 'src/core/xpaxos'
 const MEMBERSHIP = 'src/core/membership.ts'
 /** With operators. */
 const MEMBERS: readonly ClassName[] = ['membership', 'mixed-member']
+const MIXED: readonly ClassName[] = ['mixed-member']
 
 export const MEMBER_MUTANTS: readonly Mutant[] = [
   // ---- R20, R24, R25, R29: weights and hand-overs -----------------------------------------------
@@ -68,7 +69,7 @@ export const MEMBER_MUTANTS: readonly Mutant[] = [
     file: `${X}/transfer.ts`,
     from: 'state.seen > leadership.ballot && ballotOwner(state.seen) === transfer.target',
     to: 'state.seen > leadership.ballot',
-    classes: MEMBERS,
+    classes: MIXED,
   },
   {
     name: 'demoted-leader-stays',
@@ -77,7 +78,7 @@ export const MEMBER_MUTANTS: readonly Mutant[] = [
     file: `${X}/change.ts`,
     from: 'return member === undefined || !isElectable(member)',
     to: 'return member === undefined',
-    classes: MEMBERS,
+    classes: MIXED,
   },
   {
     name: 'stands-later-by-whole-timeouts',
@@ -85,6 +86,7 @@ export const MEMBER_MUTANTS: readonly Mutant[] = [
     file: `${X}/election.ts`,
     from: 'state.standAt = state.now + Math.floor(later / 10) + spread',
     to: 'state.standAt = state.now + later + spread',
+    classes: ['partial-connectivity'],
   },
   {
     name: 'content-with-the-dead',
@@ -92,6 +94,7 @@ export const MEMBER_MUTANTS: readonly Mutant[] = [
     file: `${X}/election.ts`,
     from: 'return state.now - state.contentAt <= electionTimeoutMs',
     to: 'return state.now - state.contentAt <= 8 * electionTimeoutMs',
+    classes: MIXED,
   },
   // ---- R18, R19: who is content -----------------------------------------------------------------
   {
@@ -110,6 +113,7 @@ export const MEMBER_MUTANTS: readonly Mutant[] = [
     file: `${X}/election.ts`,
     from: 'return leadership!.rounds.length === 0 || state',
     to: 'return leadership!.rounds.length < 0 || state',
+    classes: ['partial-connectivity'],
   },
   // ---- R21, R22: forced members -----------------------------------------------------------------
   {
@@ -160,17 +164,6 @@ export const MEMBER_MUTANTS: readonly Mutant[] = [
     file: `${X}/leader.ts`,
     from: 'rounds[done]! <= through) done += 1',
     to: 'rounds[done]! <= state.floor) done += 1',
-    classes: MEMBERS,
-  },
-  {
-    name: 'nobody-degrades-what-was-adopted',
-    invariant: 'L3',
-    also: ['I17', 'L5'],
-    file: `${X}/change.ts`,
-    from:
-      '({ leadership }: State): boolean =>\n' +
-      '  leadership !== null && leadership.quorumThrough >=',
-    to: '({ leadership, floor }: State): boolean =>\n  leadership !== null && floor >=',
     classes: MEMBERS,
   },
   // ---- R23, R26 to R28: quorums and changes -----------------------------------------------------
@@ -231,6 +224,17 @@ export const MEMBER_MUTANTS: readonly Mutant[] = [
     classes: MEMBERS,
   },
   {
+    name: 'known-chosen-taken-for-counted',
+    invariant: 'I11',
+    also: ['L3', 'I17', 'L5'],
+    file: `${X}/change.ts`,
+    from:
+      '({ leadership }: State): boolean =>\n' +
+      '  leadership !== null && leadership.quorumThrough >=',
+    to: '({ leadership, floor }: State): boolean =>\n  leadership !== null && floor >=',
+    classes: MIXED,
+  },
+  {
     name: 'cut-config-still-counts',
     invariant: 'I11',
     also: ['I3', 'I8'],
@@ -265,11 +269,11 @@ export const MEMBER_MUTANTS: readonly Mutant[] = [
   },
   // ---- R30: ids that are gone -------------------------------------------------------------------
   {
-    name: 'newest-id-used-again',
+    name: 'used-id-joins-again',
     invariant: 'I11',
     file: MEMBERSHIP,
     from: 'if (change.id <= before.highestId) return',
-    to: 'if (change.id < before.highestId) return',
+    to: 'if (change.id <= before.members.length) return',
     classes: MEMBERS,
   },
   {
@@ -278,7 +282,7 @@ export const MEMBER_MUTANTS: readonly Mutant[] = [
     file: `${X}/election.ts`,
     from: 'if (state.removedAt !== 0) return\n  state.removedAt = index\n',
     to: 'if (state.removedAt !== 0) return\n',
-    classes: MEMBERS,
+    classes: MIXED,
   },
   // ---- R31, R32: learners, sources, Loggers -----------------------------------------------------
   {
@@ -295,7 +299,7 @@ export const MEMBER_MUTANTS: readonly Mutant[] = [
     file: MEMBERSHIP,
     from: 'if (steps > members.length) return true',
     to: 'if (steps > members.length) return false',
-    classes: MEMBERS,
+    classes: MIXED,
   },
   {
     name: 'dead-source-is-kept',
@@ -322,14 +326,6 @@ export const MEMBER_MUTANTS: readonly Mutant[] = [
     to: 'if (isStuck) startLearner',
     classes: MEMBERS,
   },
-  {
-    name: 'applies-though-a-logger',
-    invariant: 'I15',
-    file: `${X}/apply-cursor.ts`,
-    from: '  if (!keepsState(state.self.role)) return // became a Logger meanwhile\n',
-    to: '',
-    classes: MEMBERS,
-  },
   // ---- L6, I13, I5: bytes -----------------------------------------------------------------------
   {
     name: 'logger-keeps-what-it-never-applies',
@@ -337,6 +333,7 @@ export const MEMBER_MUTANTS: readonly Mutant[] = [
     file: `${X}/apply-cursor.ts`,
     from: 'if (keepsState(state.self.role) && state.applyNext >= kept) needed',
     to: 'if (state.applyNext >= kept) needed',
+    classes: MIXED,
   },
   {
     name: 'queue-of-a-leader-that-went-is-kept',
@@ -344,6 +341,7 @@ export const MEMBER_MUTANTS: readonly Mutant[] = [
     file: `${X}/leader.ts`,
     from: 'for (const frame of state.leadership.queue) frame.kept = false',
     to: 'for (const frame of state.leadership.queue.slice(0, 1)) frame.kept = false',
+    classes: ['partition', 'mixed'],
   },
   {
     name: 'batch-across-a-hole-of-the-ring',
@@ -351,6 +349,7 @@ export const MEMBER_MUTANTS: readonly Mutant[] = [
     file: `${X}/leader.ts`,
     from: 'if (!adjoins(queue[place - 1]!, frame)) break',
     to: 'if (entries > 8 && !adjoins(queue[place - 1]!, frame)) break',
+    classes: MIXED,
   },
   {
     name: 'gathered-across-a-hole-of-the-ring',
