@@ -274,7 +274,7 @@ export const MEMBER_MUTANTS: readonly Mutant[] = [
     file: MEMBERSHIP,
     from: 'if (change.id <= before.highestId) return',
     to: 'if (change.id <= before.members.length) return',
-    classes: MEMBERS,
+    classes: MIXED,
   },
   {
     name: 'forgets-that-it-is-removed',
