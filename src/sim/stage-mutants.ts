@@ -167,6 +167,7 @@ export const STAGE_MUTANTS: readonly Mutant[] = [
   {
     name: 'published-called-not-proposed',
     invariant: 'I12',
+    also: ['I10'],
     file: `${E}/proposals.ts`,
     from: 'reject(isPublished ? unknown : notProposed)',
     to: 'reject(isPublished ? notProposed : unknown)',
