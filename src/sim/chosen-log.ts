@@ -29,6 +29,8 @@ export interface BallotLog {
   /** Through which index each node held this log durably under this ballot, ever; 0: not. */
   readonly votes: Float64Array
   readonly adoptedLast: number
+  /** It adopted a trailing config batch that nobody knew chosen: that change has to end first. */
+  readonly adoptedOpen: boolean
   /** The empty batch that ends the newest change of this ballot (R26). */
   concluded: Frame | null
   chosen: number
@@ -84,11 +86,14 @@ export function noteAdopted(log: ChosenLog, ballot: number, adopted: Log): void 
   const frames = adopted.frames.slice()
   const votes = new Float64Array(log.nodeCount)
   const ahead = adopted.configs.slice()
+  const trailing = frames.at(-1)
   const ballotLog: BallotLog = {
     ballot,
     frames,
     votes,
     adoptedLast: adopted.last,
+    adoptedOpen:
+      trailing !== undefined && trailing.membership !== null && !isHeldChosen(log, trailing),
     concluded: null,
     chosen: 0,
     rule: log.history[0]!,

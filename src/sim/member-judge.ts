@@ -90,12 +90,14 @@ export function createMemberJudge(scene: MemberScene): MemberJudge {
     configured(node, ballot, { config, empty }, author) {
       const ballotLog = log.ballots.get(ballot)
       if (ballotLog === undefined) return demand(false, 'I11', 'a change without leadership')
-      const { concluded, adoptedLast, chosen } = ballotLog
+      const { concluded, adoptedLast, adoptedOpen, chosen } = ballotLog
       const isFree = concluded === null || isHeldChosen(log, concluded)
       demand(isFree, 'I11', 'a change begins while another is open')
       ballotLog.concluded = empty
       if (config === null) return
       demand(chosen >= adoptedLast, 'I11', 'a change begins before all that was adopted is chosen')
+      const isOwed = adoptedOpen && concluded === null
+      demand(!isOwed, 'I11', 'a change begins, and the one that was adopted has no end')
       const before = newestAt(node)
       const after = ruleOf(log.rules, config)
       checkMembership(after)

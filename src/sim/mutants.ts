@@ -7,6 +7,7 @@
  */
 import type { InvariantId } from './invariants.ts'
 import type { ClassName } from './classes.ts'
+import { MEMBER_MUTANTS } from './member-mutants.ts'
 import { STAGE_MUTANTS } from './stage-mutants.ts'
 
 export interface Mutant {
@@ -200,5 +201,6 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'quorum: voters.length >> 1',
     classes: ALL_BASIC,
   },
+  ...MEMBER_MUTANTS,
   ...STAGE_MUTANTS,
 ]

@@ -4,7 +4,7 @@
  * mean is decided by the membership that the asked node has by then. Any subset of a plan stays a
  * plan.
  */
-import type { MemberRole } from '../core/engine.ts'
+import type { Member, MemberRole } from '../core/engine.ts'
 import type { NodeId } from '../core/ids.ts'
 import { type Change, type Membership, isElectable, votersOf } from '../core/membership.ts'
 import { layAmbush } from './ambush.ts'
@@ -129,7 +129,7 @@ function changeOf(
     case 'quorums':
       return sizes(votersOf(membership).length, a, b)
     case 'reuse-id':
-      return { kind: 'add', id: ((a % highestId) + 1) as NodeId, promote: 'voter' }
+      return { kind: 'add', id: usedId(membership, a), promote: 'voter' }
     case 'nonsense':
       return nonsense(membership, a, b)
     default:
@@ -152,6 +152,13 @@ function addition(
     ...(promote && { promote }),
     ...(source && { source }),
   }
+}
+
+/** Rather one that is gone than one that is there. */
+function usedId({ members, highestId }: Membership, number: number): NodeId {
+  const isGone = (id: number): boolean => members.every((member) => member.id !== id)
+  const gone = Array.from({ length: highestId }, (_, i) => i + 1).filter(isGone)
+  return (gone.length === 0 ? (number % highestId) + 1 : gone[number % gone.length]!) as NodeId
 }
 
 /** Any member; 0, the leader, is as likely as one of them. */
@@ -178,10 +185,17 @@ function nonsense({ members, highestId }: Membership, a: number, b: number): Cha
     case 1:
       return { kind: 'set', id, weight: NO_WEIGHT }
     case 2:
-      return { kind: 'set', id, source: id }
+      return { kind: 'set', ...loopOf(members, id) }
     case 3:
       return { kind: 'role', id: stranger, role: 'voter' }
     default:
       return { kind: 'quorums', prepare: 1, accept: 0 }
   }
+}
+
+/** Two learners that feed each other, where one feeds another; else one that feeds itself. */
+function loopOf(members: readonly Member[], id: NodeId): { id: NodeId; source: NodeId } {
+  const feeders = members.filter(({ role }) => role === 'learner').map((member) => member.id)
+  const fed = members.find(({ source }) => source !== undefined && feeders.includes(source))
+  return fed === undefined ? { id, source: id } : { id: fed.source!, source: fed.id }
 }
