@@ -34,12 +34,12 @@ export function xpaxosOf(spec: NodeSpec, { wal, configs }: Recovery) {
   )
 }
 
-/** Never more than a link, a ring or a segment takes as one. */
+/** Never more than a link, a segment or a ring takes as one, the ring like a batch (config.ts). */
 const catchUpBytesMaxOf = (tuning: NodeSpec['tuning']): number =>
   Math.min(
     tuning.catchUpRatio * tuning.batchBytesMax,
     FRAME_SIZE_MAX_BYTES,
-    tuning.ringSizeBytes / 4,
+    tuning.ringSizeBytes / 8,
     tuning.walSegmentSizeBytes / 2,
   )
 

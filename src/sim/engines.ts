@@ -48,7 +48,8 @@ export const xpaxosEngine: Engine<XPaxosMessage> = {
         windowBytes,
         batchBytesMax,
         batchEntriesMax,
-        catchUpBytesMax: Math.min(4 * batchBytesMax, 2 ** 17), // half a segment of its disk
+        // Half a segment of its disk; on the stages an eighth of a ring, which is a batch.
+        catchUpBytesMax: stages === null ? Math.min(4 * batchBytesMax, 2 ** 17) : batchBytesMax,
         pipelineDepth,
         seed: (seed + 1_000 * life) | 0,
         requestBase: 2 ** 20 * life,
