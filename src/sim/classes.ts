@@ -234,14 +234,14 @@ export function planOf(
     graph,
     eventsMax: 400_000,
   }
-  const isStageable = !isBasic && !hasOperators && name !== 'groups'
+  const isStageable = !isBasic && name !== 'groups'
   const isStaged = isStageable && (chance(random, STAGES_PER_MILLE) || name === 'clients')
   return (driver === 'stages' && isStageable) || (driver === null && isStaged)
     ? stagePlanOf(plan, split(random))
     : plan
 }
 
-/** Full schedules without operators that run on the stages of production: they cost more. */
+/** Full schedules that run on the stages of production: they cost more. */
 const STAGES_PER_MILLE = 200
 
 type First = Pick<Plan, 'members' | 'quorums'>

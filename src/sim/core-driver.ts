@@ -13,7 +13,7 @@ import { throughOf } from '../core/frame-ref.ts'
 import { clockMs } from './clock.ts'
 import { springAmbush } from './ambush.ts'
 import { cover } from './coverage.ts'
-import { type Order, answerChange, answerTransfer, configure } from './orders.ts'
+import { answerChange, answerTransfer, causeOf, configure, orderOf } from './orders.ts'
 import { newStep, noteEvent, noteLead, noteUnlead } from './core-events.ts'
 import type { Engine } from './engines.ts'
 import { type Frame, createFrameChecker } from './frames.ts'
@@ -91,7 +91,7 @@ export function createCoreDriver<M>(
     floor = view.chosen
     effects.length = 0
     if (input.kind === 'submitted') release(input.frames)
-    current.order = orderOf(input, node)
+    current.order = orderOf(world, node, input)
     current.events.length = 0
     core.step(input, effects)
     const ordered = effects
@@ -101,13 +101,6 @@ export function createCoreDriver<M>(
     for (const ring of node.rings) if (ring.frames.length > 0) sweep(ring, everything)
     const { leading } = node
     if (leading !== null && leading.next - 1 > view.last) cover(coverage, 'window-full')
-  }
-
-  const orderOf = (input: Input<M>, node: SimNode<M>): Order | null => {
-    if (input.kind !== 'change' && input.kind !== 'transfer') return null
-    const asked = world.orders[input.id - 1]!
-    asked.ballot = node.leading?.ballot ?? 0
-    return asked
   }
 
   const carryOut = (node: SimNode<M>, effect: Effect<M>): void => {
@@ -138,7 +131,7 @@ export function createCoreDriver<M>(
         if (node.leading !== null) node.leading.admits = effect.open
         return
       case 'configure':
-        return configure(world, node, effect, current)
+        return configure(world, node, effect, causeOf(world, node, current))
       case 'changed':
         return answerChange(world, node, effect.id, effect.outcome)
       case 'transferred':

@@ -6,7 +6,7 @@
  * Invariants (I12): `done` is chosen, with its empty batch; `unknown` may be either; after any
  * other answer nothing was proposed, and nobody was ordered to take over.
  */
-import type { ChangeOutcome, TransferOutcome } from '../core/engine.ts'
+import type { ChangeOutcome, Input, TransferOutcome } from '../core/engine.ts'
 import type { Ballot, NodeId } from '../core/ids.ts'
 import type { Change, Membership } from '../core/membership.ts'
 import { handToCore } from './clients.ts'
@@ -48,25 +48,61 @@ export function ask<M>(world: World<M>, node: SimNode<M>, wish: Wish): Order {
   return order
 }
 
+/** The order of an operator that this input is. */
+export function orderOf<M>(
+  { orders }: World<M>,
+  { leading }: SimNode<M>,
+  input: Input<M>,
+): Order | null {
+  if (input.kind !== 'change' && input.kind !== 'transfer') return null
+  const order = orders[input.id - 1]!
+  order.ballot = leading?.ballot ?? 0
+  return order
+}
+
+/** Why a leader wants a config batch. */
+export interface Cause {
+  readonly order: Order | null
+  readonly author: Author
+}
+
+export function causeOf<M>(
+  { judge }: World<M>,
+  node: SimNode<M>,
+  { order, events }: { readonly order: Order | null; readonly events: readonly ForcedEvent[] },
+): Cause {
+  if (order !== null) return { order, author: { of: subjectOf(order) } }
+  const announced = judge.memberships?.announcedBy(node.place) ?? 0
+  return { order, author: { events: [...events], announced } }
+}
+
+/** The batches have indexes. */
+export function noteConfigured<M>(
+  { judge }: World<M>,
+  node: SimNode<M>,
+  ballot: Ballot,
+  pair: ConfigPair,
+  { order, author }: Cause,
+): void {
+  judge.memberships?.configured(node.place, ballot, pair, author)
+  if (order !== null) order.pair = pair
+}
+
 /** A leader wants a config batch, or with null only the empty batch that ends a change. */
 export function configure<M>(
   world: World<M>,
   node: SimNode<M>,
   wanted: { readonly ballot: Ballot; readonly membership: Membership | null },
-  cause: { readonly order: Order | null; readonly events: readonly ForcedEvent[] },
+  cause: Cause,
 ): void {
   const { ballot, membership } = wanted
   const { leading } = node
   if (leading?.ballot !== ballot) return
-  const { arena, judge } = world
+  const { arena } = world
   const config =
     membership === null ? null : makeProtocolFrame(arena, membership, ballot, leading.next++)
   const empty = makeProtocolFrame(arena, null, ballot, leading.next++)
-  const { order, events } = cause
-  const announced = judge.memberships?.announcedBy(node.place) ?? 0
-  const author: Author = order === null ? { events, announced } : { of: subjectOf(order) }
-  judge.memberships?.configured(node.place, ballot, { config, empty }, author)
-  if (order !== null) order.pair = { config, empty }
+  noteConfigured(world, node, ballot, { config, empty }, cause)
   handToCore(world, node, ballot, config === null ? [empty] : [config, empty])
 }
 

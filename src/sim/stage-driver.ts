@@ -8,7 +8,7 @@
  */
 import { ReplicaError, isReplicaError } from '../base/errors.ts'
 import type { Lsn } from '../core/ids.ts'
-import type { CoreView } from '../core/engine.ts'
+import type { CoreView, Input } from '../core/engine.ts'
 import { openInbox } from '../net/inbox.ts'
 import { type CellRing, occupancyOf } from '../ring/cell-ring.ts'
 import { saveSessions } from '../stages/session-bytes.ts'
@@ -30,6 +30,9 @@ import { noteAnswers } from './lease-watch.ts'
 import { sessionOf } from './network.ts'
 import { createPoison } from './poison.ts'
 import { below } from './random.ts'
+import * as about from '../stages/membership-cells.ts'
+import { type OutPort, claim, flush } from '../stages/port.ts'
+import { springAmbush } from './ambush.ts'
 import { type StageLife, CLUSTER, createLifeMemory, createStageLife } from './stage-life.ts'
 import { type StageLink, createStageLink } from './stage-link.ts'
 import type { StageWorld } from './stage-world.ts'
@@ -185,10 +188,11 @@ export function createStageDriver<M>(
     while (node.durableCount < syncedLsn) {
       judge.durable(node.place, node.stored[node.durableCount++]!)
     }
+    if (world.ambush !== null) springAmbush(world, world.ambush)
   }
   const beginMachine = (node: SimNode<M>): void => {
-    const { apply, rings } = life
-    if (apply === null || machineIsBusy) return
+    const { rings } = life
+    if (machineIsBusy) return
     if (isEmpty(rings.applyOrders) && isEmpty(rings.queries)) return
     machineIsBusy = true
     later(world, drawUs(plan.laws.apply, node.random), DUE.input, node, { kind: 'machine' })
@@ -196,7 +200,7 @@ export function createStageDriver<M>(
   const endMachine = (): void => {
     machineIsBusy = false
     try {
-      life.apply!.doWork()
+      life.apply.doWork()
     } catch (error) {
       // What the watched machine found, not what the stage makes of a throw.
       if (error instanceof Error && error.cause instanceof Violation) throw error.cause
@@ -221,6 +225,7 @@ export function createStageDriver<M>(
       else if (given.kind === 'machine') endMachine()
       else if (given.kind === 'turn') given.run()
       else if (given.kind === 'tick') life.wal.rest()
+      else if (input.kind === 'change' || input.kind === 'transfer') order(life.toDecide, input)
       else if (input.kind === 'link') {
         const session = sessionOf(world.network, node.place, input.peer - 1)
         links.get(input.peer)!.tell(input.up, session)
@@ -248,6 +253,17 @@ export function createStageDriver<M>(
       return view
     },
   }
+}
+
+/** As engine/operator.ts writes it. */
+function order(
+  port: OutPort,
+  input: Input<unknown> & { readonly kind: 'change' | 'transfer' },
+): void {
+  const base = claim(port)
+  if (input.kind === 'change') about.writeChange(port.words, base, input.id, input.change)
+  else port.words.set([about.TRANSFER, input.id, input.target], base)
+  flush(port)
 }
 
 const isEmpty = (ring: CellRing): boolean => occupancyOf(ring) === 0

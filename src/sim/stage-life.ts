@@ -24,7 +24,7 @@ import { createRetention, keepBehind } from '../stages/retention.ts'
 import { createDecideStage } from '../stages/decide-stage.ts'
 import { createFanoutStage } from '../stages/fanout-stage.ts'
 import { type Ingest, PLAIN_FRAMES, createIngest } from '../stages/ingest-stage.ts'
-import { outPort } from '../stages/port.ts'
+import { type OutPort, outPort } from '../stages/port.ts'
 import { createReadDesk } from '../stages/read-desk.ts'
 import { createReceiveStage } from '../stages/receive-stage.ts'
 import { type SessionTable, createSessionTable } from '../stages/session-table.ts'
@@ -81,8 +81,9 @@ export interface StageLife {
   readonly decide: Stage
   readonly fanout: Stage
   readonly ingest: Ingest
-  /** Null at a Logger. */
-  readonly apply: Stage | null
+  readonly apply: Stage
+  /** How an operator's orders reach decide. */
+  readonly toDecide: OutPort
   readonly wal: WalLane
   readonly client: ClientSide
   /** Of plain proposals. */
@@ -124,12 +125,12 @@ export function createStageLife<M>(wiring: LifeWiring<M>): StageLife {
   const lease = openLease(memory.lease)
   const check = createApplyCheck(true)
   const table = createSessionTable(stages.sessions)
-  const isLogger = member.role === 'logger'
-  const ingest = openIngest(wiring, logRings[0]!)
+  const toDecide = outPort(openCellRing(memory.submitted), null)
+  const ingest = openIngest(wiring, logRings[0]!, toDecide)
   const reads = openReaders(wiring)
   const client = openClient(wiring, ingest, reads)
   return {
-    ...{ memory, logRings, ingest, reads, client, lease, check, table },
+    ...{ memory, logRings, ingest, reads, client, lease, check, table, toDecide },
     rings: Object.fromEntries(
       WATCHED.map((name) => [name, openCellRing(memory[name])]),
     ) as WatchedRings,
@@ -145,7 +146,7 @@ export function createStageLife<M>(wiring: LifeWiring<M>): StageLife {
       poll: wiring.poll,
       nowMs,
     }),
-    apply: isLogger ? null : openApply(wiring, logRings, { lease, check, table }),
+    apply: openApply(wiring, logRings, { lease, check, table }),
     wal: openWalStage(wiring, logRings),
     plain: client.lane(PLAIN_FRAMES),
     sessions: createSessionCalls(ingest, client, 'xpaxos'),
@@ -240,7 +241,11 @@ function openApply<M>(
   })
 }
 
-function openIngest<M>({ plan, stages, memory, nowMs }: LifeWiring<M>, log: LogRing): Ingest {
+function openIngest<M>(
+  { plan, stages, memory, nowMs }: LifeWiring<M>,
+  log: LogRing,
+  toDecide: OutPort,
+): Ingest {
   const { batchBytesMax, batchEntriesMax } = plan.knobs
   const { lingerMs, uncommittedBytesMax } = stages
   return createIngest(
@@ -248,15 +253,18 @@ function openIngest<M>({ plan, stages, memory, nowMs }: LifeWiring<M>, log: LogR
     {
       log,
       events: openCellRing(memory.admissions),
-      toDecide: outPort(openCellRing(memory.submitted), null),
+      toDecide,
       nowMs,
       onLead: () => undefined,
     },
   )
 }
 
-function openReaders<M>({ memory, member, stages, nowMs, later }: LifeWiring<M>): Readers {
-  const missing = (): string | null => (member.role === 'logger' ? 'reads at a logger' : null)
+function openReaders<M>(wiring: LifeWiring<M>): Readers {
+  const { memory, member, core, stages, nowMs, later } = wiring
+  const isLogger = (): boolean =>
+    core.view.membership.members.some(({ id, role }) => id === member.id && role === 'logger')
+  const missing = (): string | null => (isLogger() ? 'reads at a logger' : null)
   const common = { history: HISTORY, missing, nowMs }
   const reads = {
     queries: outPort(openCellRing(memory.queries), null),

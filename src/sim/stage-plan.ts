@@ -4,6 +4,7 @@
  * for a part of the seeds. Pure.
  */
 import type { CallOp, CallerPlan, Knobs, Op, Plan, StagePlan } from './plan.ts'
+import { nodesOf } from './plan.ts'
 import { LEADER } from './plan.ts'
 import { type Random, below, between, chance, pick, split } from './random.ts'
 
@@ -29,7 +30,7 @@ export function stagePlanOf(plan: Plan, random: Random): Plan {
     uncommittedBytesMax: className === 'overload' ? 8_192 : pick(random, [16_384, 65_536]),
     lingerMs: pick(random, [0, 0, 2]),
     callers: drawCallers(random, className),
-    wallMs: plan.members.map(() => below(random, WALL_OFFSET_MAX_MS)),
+    wallMs: nodesOf(plan).map(() => below(random, WALL_OFFSET_MAX_MS)),
   }
   const calls = plan.ops.filter(({ kind }) => kind === 'submit').length
   const faults = plan.ops.filter(({ kind }) => kind !== 'submit' && kind !== 'pressure')

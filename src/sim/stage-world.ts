@@ -4,7 +4,7 @@ import { createCallers, pump } from './callers.ts'
 import { type Chronicle, createChronicle } from './chronicle.ts'
 import { type FaultyStorage, createFaultyStorage } from './faulty-storage.ts'
 import { type FrameBook, createFrameBook } from './frame-book.ts'
-import type { StagePlan } from './plan.ts'
+import { type StagePlan, nodesOf } from './plan.ts'
 import type { StageLife } from './stage-life.ts'
 import type { World } from './world.ts'
 
@@ -37,7 +37,7 @@ export interface StageWorld {
 
 /** Null: the plan is one for bare cores. */
 export function createStageWorld<M>(world: World<M>): StageWorld | null {
-  const { stages: plan, members, chanceSeed } = world.plan
+  const { stages: plan, chanceSeed } = world.plan
   if (plan === null) return null
   const chronicle = createChronicle(plan.sessions)
   const stages: StageWorld = {
@@ -47,7 +47,7 @@ export function createStageWorld<M>(world: World<M>): StageWorld | null {
     hashes: new Map(),
     tables: new Map(),
     callers: createCallers(plan.callers, chronicle, chanceSeed),
-    nodes: members.map(({ id }) => ({
+    nodes: nodesOf(world.plan).map(({ id }) => ({
       storage: createFaultyStorage(chanceSeed + 31 * id),
       ...{
         life: null,

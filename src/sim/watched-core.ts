@@ -18,7 +18,14 @@ import { describeInput, describeMessage } from './describe.ts'
 import { enterFrame, framesOf } from './frame-book.ts'
 import type { Frame } from './frames.ts'
 import { demand } from './invariants.ts'
-import type { Author } from './member-judge.ts'
+import {
+  type Cause,
+  answerChange,
+  answerTransfer,
+  causeOf,
+  noteConfigured,
+  orderOf,
+} from './orders.ts'
 import type { Stored } from './log.ts'
 import { checkLeases, noteReads } from './lease-watch.ts'
 import type { StageLink } from './stage-link.ts'
@@ -47,7 +54,7 @@ export function watchCore<M>(
   let floor = view.chosen
   const current = newStep()
   /** Config batches that the core asked for, and ingest has not published. */
-  const wanted: (Extract<Author, { events: unknown }> & { readonly ballot: Ballot })[] = []
+  const wanted: (Cause & { readonly ballot: Ballot })[] = []
   let config: Frame | null = null
 
   const before = (input: Input<M>): void => {
@@ -80,7 +87,7 @@ export function watchCore<M>(
     if (frame.kind !== FRAME_KIND.empty || frame.ballot !== node.leading?.ballot) return
     const cause = wanted.shift()
     demand(cause?.ballot === frame.ballot, 'I11', 'an empty batch that nobody asked for')
-    judge.memberships?.configured(node.place, frame.ballot, { config, empty: frame }, cause!)
+    noteConfigured(world, node, frame.ballot, { config, empty: frame }, cause!)
     config = null
   }
   const noteInput = (input: Input<M>): void => {
@@ -128,14 +135,17 @@ export function watchCore<M>(
         return
       case 'configure':
         return onConfigure(effect.ballot)
+      case 'changed':
+        return answerChange(world, node, effect.id, effect.outcome)
+      case 'transferred':
+        return answerTransfer(world, node, effect.id, effect.outcome)
       case 'event':
         return noteEvent(world, node, view, current, effect)
       default:
     }
   }
   const onConfigure = (ballot: Ballot): void => {
-    const announced = judge.memberships?.announcedBy(node.place) ?? 0
-    wanted.push({ ballot, events: [...current.events], announced })
+    wanted.push({ ballot, ...causeOf(world, node, current) })
   }
   const onAppend = (effect: Effect<M> & { readonly kind: 'append' }): void => {
     const { lsn, record } = effect
@@ -151,6 +161,7 @@ export function watchCore<M>(
   return {
     step(input, effects) {
       before(input)
+      current.order = orderOf(world, node, input)
       current.events.length = 0
       core.step(input, effects)
       for (const effect of effects) onEffect(effect)
