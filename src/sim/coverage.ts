@@ -67,6 +67,8 @@ export const COUNTERS = [
   'session-fenced',
   'answer-expired',
   'ring-pressure',
+  'log-trimmed',
+  'tolerance-reduced',
 ] as const
 
 export type Counter = (typeof COUNTERS)[number]

@@ -5,6 +5,7 @@
  * operations is still a run (shrink.ts). Plain data.
  */
 import type { Member } from '../core/engine.ts'
+import type { RetentionLimits } from '../stages/retention.ts'
 import type { SessionLimits } from '../stages/session-table.ts'
 import type { Law } from './laws.ts'
 import type { Operator } from './operators.ts'
@@ -133,6 +134,7 @@ export interface StagePlan {
   readonly leaseMs: number
   readonly driftPerMille: number
   readonly sessions: SessionLimits
+  readonly retention: RetentionLimits
   readonly uncommittedBytesMax: number
   readonly lingerMs: number
   readonly callers: readonly CallerPlan[]

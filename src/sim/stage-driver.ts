@@ -32,6 +32,7 @@ import { createPoison } from './poison.ts'
 import { below } from './random.ts'
 import * as about from '../stages/membership-cells.ts'
 import { type OutPort, claim, flush } from '../stages/port.ts'
+import { type Retention, createRetention } from '../stages/retention.ts'
 import { springAmbush } from './ambush.ts'
 import { type StageLife, CLUSTER, createLifeMemory, createStageLife } from './stage-life.ts'
 import { type StageLink, createStageLink } from './stage-link.ts'
@@ -43,6 +44,8 @@ import { DUE, type Driver, type SimNode, type World, later } from './world.ts'
 const PASSES_MAX = 64
 const GROUP_COUNT = 10
 const LIVES_MAX = 4_096
+/** Of log that is counted as one, and trimmed as such. */
+const STRETCH_SIZE_BYTES = 8_192
 /** Session tables are compared at one index in so many. */
 const TABLE_EVERY = 8
 
@@ -59,6 +62,7 @@ export function createStageDriver<M>(
   const { plan, judge, coverage } = world
   let life = null as unknown as StageLife
   let wal = null as unknown as Wal
+  let retention = null as unknown as Retention
   let view = null as unknown as CoreView
   let links = new Map<number, StageLink>()
   let poison = (): void => undefined
@@ -90,7 +94,7 @@ export function createStageDriver<M>(
     machineIsBusy = false
     life = createStageLife({
       ...{ plan, stages: stages.plan, member: node.member, core, codec: engine.codec, wal, links },
-      ...{ memory, inboxes, nowMs },
+      ...{ memory, inboxes, nowMs, retention },
       nonce: 1 + node.place * LIVES_MAX + node.life,
       machine: createWatchedMachine(stages),
       wallMs: () => wallMsOf(node.clock, world.nowUs),
@@ -99,6 +103,7 @@ export function createStageDriver<M>(
         const inUs = drawUs(plan.laws.submit, node.random)
         later(world, inUs, DUE.input, node, { kind: 'turn', run })
       },
+      onEvent: (name) => name === 'tolerance-reduced' && cover(coverage, 'tolerance-reduced'),
       onInvalid: () => cover(coverage, 'frame-checksum-failure'),
       onApplied: (through) => void (applied = through),
       onAnswers: (words, base) => noteAnswers(world, own, words, base),
@@ -123,7 +128,8 @@ export function createStageDriver<M>(
       openWal(storage, { dir: '/data/node', identity, segmentSizeBytes }),
     )
     wal = opened.wal
-    const { nextLsn, retainedFirst, ...recovered } = opened.recovered
+    const { nextLsn, retainedFirst, stretches, ...recovered } = opened.recovered
+    retention = createRetention(stages.plan.retention, stretches, STRETCH_SIZE_BYTES)
     const lsn = (nextLsn - 1) as Lsn
     const found = { ...recovered, firstRetained: retainedFirst, lsn, records: [] }
     noteFound(node, found)

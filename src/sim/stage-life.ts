@@ -20,7 +20,7 @@ import { type LogRing, openLogRing } from '../ring/log-ring.ts'
 import type { StateMachine } from '../base/state-machine.ts'
 import { type ApplyCheck, createApplyCheck } from '../stages/apply-check.ts'
 import { createApplyStage } from '../stages/apply-stage.ts'
-import { createRetention, keepBehind } from '../stages/retention.ts'
+import type { Retention } from '../stages/retention.ts'
 import { createDecideStage } from '../stages/decide-stage.ts'
 import { createFanoutStage } from '../stages/fanout-stage.ts'
 import { type Ingest, PLAIN_FRAMES, createIngest } from '../stages/ingest-stage.ts'
@@ -51,6 +51,7 @@ export interface LifeWiring<M> {
   readonly core: Core<M>
   readonly codec: MessageCodec<M>
   readonly wal: Wal
+  readonly retention: Retention
   readonly links: ReadonlyMap<number, PeerLink>
   readonly machine: StateMachine
   readonly memory: NodeMemory
@@ -62,6 +63,8 @@ export interface LifeWiring<M> {
   /** Runs the call when this turn of the caller is over. */
   readonly later: (call: () => void) => void
   readonly onInvalid: () => void
+  /** Of the decide stage. */
+  readonly onEvent: (name: string) => void
   readonly onApplied: (through: number) => void
   /** Sees what the desk answers before who asked does. */
   readonly onAnswers: (words: Float64Array, base: number) => void
@@ -186,11 +189,11 @@ export function createStageLife<M>(wiring: LifeWiring<M>): StageLife {
       toFanout: outPort(openCellRing(memory.fanoutOrders), null),
       toIngest: outPort(openCellRing(memory.admissions), null),
       answersAll: false,
-      retention: createRetention(keepBehind(0)),
+      retention: wiring.retention,
       nowMs,
       wallMs,
       lease: stages.leaseMs > 0 ? words : null,
-      onEvent: () => undefined,
+      onEvent: wiring.onEvent,
       onView: () => undefined,
     })
   }

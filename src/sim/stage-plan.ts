@@ -27,6 +27,7 @@ export function stagePlanOf(plan: Plan, random: Random): Plan {
     leaseMs,
     driftPerMille,
     sessions: drawLimits(random),
+    retention: drawRetention(random),
     uncommittedBytesMax: className === 'overload' ? 8_192 : pick(random, [16_384, 65_536]),
     lingerMs: pick(random, [0, 0, 2]),
     callers: drawCallers(random, className),
@@ -59,6 +60,14 @@ const JUMPS: readonly string[] = ['pause', 'clock', 'mixed', 'clients']
 const smaller = (knobs: Knobs): Knobs => ({
   ...knobs,
   batchBytesMax: Math.min(knobs.batchBytesMax, 16_384),
+})
+
+/** Nodes with state keep all, since there are no snapshots: Loggers alone let go of log. */
+const drawRetention = (random: Random): StagePlan['retention'] => ({
+  retainBytes: 0,
+  laggardBytesMax: pick(random, [0, 2 ** 13, 2 ** 15]),
+  loggerBytesMax: pick(random, [2 ** 13, 2 ** 15, 2 ** 20]),
+  isStrict: false,
 })
 
 const drawLimits = (random: Random): StagePlan['sessions'] => ({

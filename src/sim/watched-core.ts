@@ -74,6 +74,8 @@ export function watchCore<M>(
     } else if (input.kind === 'applied') {
       const isEnd = stages.chronicle.ends.has(input.through)
       demand(isEnd, 'I19', `told applied through ${input.through}, where no frame ends`)
+    } else if (input.kind === 'retained') {
+      cover(coverage, 'log-trimmed')
     } else if (input.kind === 'pressure') {
       cover(coverage, 'ring-pressure')
     } else if (input.kind === 'durable') {
