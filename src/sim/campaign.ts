@@ -4,7 +4,13 @@
  * a budget look at the clock.
  */
 import { Piscina } from 'piscina'
-import type { ChunkResult, ChunkTask, ClassTotals, Failure } from './chunk.ts'
+import {
+  type ChunkResult,
+  type ChunkTask,
+  type ClassTotals,
+  type Failure,
+  newTotals,
+} from './chunk.ts'
 import type { ClassName } from './classes.ts'
 import { addCoverage, COUNTERS, type Coverage, createCoverage, coverageRecord } from './coverage.ts'
 import type { ExploreResult, ExploreTask, PathResult, PathTask } from './explore/explore.ts'
@@ -182,11 +188,12 @@ function addClasses(
   into: Record<string, ClassTotals>,
   from: Readonly<Record<string, ClassTotals>>,
 ): void {
-  for (const [name, { schedules, events, simulatedMs }] of Object.entries(from)) {
-    const totals = (into[name] ??= { schedules: 0, events: 0, simulatedMs: 0 })
+  for (const [name, { schedules, events, simulatedMs, busyMs }] of Object.entries(from)) {
+    const totals = (into[name] ??= newTotals())
     totals.schedules += schedules
     totals.events += events
     totals.simulatedMs += simulatedMs
+    totals.busyMs += busyMs
   }
 }
 

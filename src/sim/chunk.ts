@@ -23,6 +23,8 @@ export interface ClassTotals {
   schedules: number
   events: number
   simulatedMs: number
+  /** Of one thread. */
+  busyMs: number
 }
 
 export interface ChunkResult {
@@ -42,14 +44,16 @@ export function runChunk(task: ChunkTask): ChunkResult {
   const failures: Failure[] = []
   const hashes: string[] = []
   const classes: Record<string, ClassTotals> = {}
-  const sum = { schedules: 0, events: 0, simulatedMs: 0, answered: 0 }
+  const sum = { ...newTotals(), answered: 0 }
   for (let seed = task.from; seed <= task.to; seed++) {
+    const since = performance.now()
     const result = runPlan(planOf(seed, task.className ?? undefined))
+    const busyMs = performance.now() - since
     hashes.push(result.traceHash)
     addCoverage(coverage, result.coverage)
     sum.answered += result.answered
-    addTo(sum, result)
-    addTo((classes[result.className] ??= { schedules: 0, events: 0, simulatedMs: 0 }), result)
+    addTo(sum, result, busyMs)
+    addTo((classes[result.className] ??= newTotals()), result, busyMs)
     if (result.violation === null) continue
     const { className, violation } = result
     failures.push({ seed, class: className, ...violation })
@@ -58,8 +62,11 @@ export function runChunk(task: ChunkTask): ChunkResult {
   return { ...sum, failures, coverage, hashes, classes }
 }
 
-function addTo(totals: ClassTotals, { events, simulatedMs }: RunResult): void {
+export const newTotals = (): ClassTotals => ({ schedules: 0, events: 0, simulatedMs: 0, busyMs: 0 })
+
+function addTo(totals: ClassTotals, { events, simulatedMs }: RunResult, busyMs: number): void {
   totals.schedules += 1
   totals.events += events
   totals.simulatedMs += simulatedMs
+  totals.busyMs += busyMs
 }
