@@ -37,7 +37,7 @@ const seeds = (through: number): Readonly<Record<string, string>> => {
   const names = ['XPAXOS_SEEDS', 'XPAXOS_READ_SEEDS', 'XPAXOS_LEASE_SEEDS', 'MEMBER_SEEDS']
   return Object.fromEntries(names.map((name) => [name, `1..${through}`]))
 }
-const SLOW = ['test/core/membership-sweep', 'test/core/election-weights']
+const SLOW = ['test/core/purge', 'test/core/membership-sweep', 'test/core/election-weights']
 const without = (files: readonly string[]): string[] => files.flatMap((file) => ['--exclude', file])
 
 const ROWS: readonly Row[] = [
@@ -56,7 +56,7 @@ const ROWS: readonly Row[] = [
       tests(
         'core, histories',
         ['test/core/', ...without([...SLOW, 'test/core/basic-paxos'].map((name) => `${name}*`))],
-        seeds(1),
+        seeds(4),
       ),
       MIXED,
       tests('core, seeds', ['test/core/xpaxos', 'test/core/membership.test', ...SLOW], seeds(60)),
