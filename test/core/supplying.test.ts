@@ -52,7 +52,9 @@ function fetched(state: State, from: number, frames: FrameRef[], told = {}): Cor
 }
 
 const asked = (effects: readonly CoreEffect[]): number[][] =>
-  sentIn(effects, 'fetch').map(({ to, from, through }: never) => [to, from, through])
+  sentIn(effects).flatMap((sent) =>
+    sent.kind === 'fetch' ? [[sent.to, sent.from, sent.through]] : [],
+  )
 
 // ---- The candidate ---------------------------------------------------------------------------
 
@@ -153,7 +155,7 @@ function fetch(state: State, told: object = {}, from = 1): CoreEffect[] {
 
 /** [prev, through] of each answer: equal ones refuse. */
 const supplied = (effects: readonly CoreEffect[]): number[][] =>
-  sentIn(effects, 'fetched').map(({ prev, through }: never) => [prev, through])
+  sentIn(effects).flatMap((sent) => (sent.kind === 'fetched' ? [[sent.prev, sent.through]] : []))
 
 test.each([
   [{}, [3, 6]],
@@ -167,7 +169,7 @@ test.each([
   const { state } = holding()
   const effects = fetch(state, told)
   expect(supplied(effects)).toEqual([range])
-  expect(sentIn(effects)[0]).toMatchObject({ to: 1, ballot: told.ballot ?? NEW })
+  expect(sentIn(effects)[0]).toMatchObject({ to: 1, ballot: 'ballot' in told ? told.ballot : NEW })
 })
 
 test('what is chosen of it is served under any ballot', () => {

@@ -37,6 +37,14 @@ const seeds = (through: number): Readonly<Record<string, string>> => {
   const names = ['XPAXOS_SEEDS', 'XPAXOS_READ_SEEDS', 'XPAXOS_LEASE_SEEDS', 'MEMBER_SEEDS']
   return Object.fromEntries(names.map((name) => [name, `1..${through}`]))
 }
+/** A second or two: one node, message by message. */
+const ALONE = ['scripts', 'tail', 'lease-elsewhere']
+  .map((name) => `test/core/xpaxos-${name}`)
+  .concat(
+    ['apply-cursor', 'inputs', 'leading', 'standing', 'supplying'].map(
+      (name) => `test/core/${name}`,
+    ),
+  )
 const SLOW = ['test/core/purge', 'test/core/membership-sweep', 'test/core/election-weights']
 const without = (files: readonly string[]): string[] => files.flatMap((file) => ['--exclude', file])
 
@@ -52,6 +60,7 @@ const ROWS: readonly Row[] = [
   {
     path: /^src\/core\//,
     stages: [
+      tests('core, one node', ALONE),
       MICRO,
       tests(
         'core, histories',
