@@ -110,7 +110,11 @@ test('a leader is heard of at once, when another one is, and when there is none'
 })
 
 /** A leader of three whose followers answer; accepts are up to the test. */
-function leading(): { state: State; following: object; make: ReturnType<typeof createMaker> } {
+function leading(): {
+  state: State
+  following: object
+  make: ReturnType<typeof createMaker>
+} {
   const state = leaderOf(1, { pipelineDepth: 4 })
   return { state, following: { promised: state.promised, content: 1 }, make: createMaker() }
 }
@@ -135,7 +139,7 @@ test('a leader whose oldest batch moves is content, however long one or another 
   expect([isContent(state), state.leadership!.discontentSince]).toEqual([true, -1])
 })
 
-test('one whose oldest batch stands still for four time-outs is not, and gives up one later', () => {
+test('one whose oldest batch stands still for four time-outs gives up one later', () => {
   const { state, following, make } = leading()
   sync(state)
   accepted(state, 2, 0)

@@ -74,7 +74,7 @@ test('the best log is asked of whoever reported it, from the first index that is
   expect(asked(fetched(state, 2, [make(2), make(3)]))).toEqual([[2, 4, 6]])
 })
 
-test('frames are taken in order, of the log and the ballot that were asked for, from one node', () => {
+test('frames are taken in order, of the log that was asked for, from one node', () => {
   const { state, make } = fetching()
   const [one, two] = [make(1), make(2)]
   const last = (): number => state.pendingSync!.last
