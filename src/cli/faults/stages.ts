@@ -41,7 +41,7 @@ const seeds = (through: number): Readonly<Record<string, string>> => {
 const ALONE = ['scripts', 'tail', 'lease-elsewhere']
   .map((name) => `test/core/xpaxos-${name}`)
   .concat(
-    ['apply-cursor', 'inputs', 'leading', 'numbers', 'standing', 'supplying'].map(
+    ['apply-cursor', 'config-batches', 'inputs', 'leading', 'numbers', 'standing', 'supplying'].map(
       (name) => `test/core/${name}`,
     ),
   )
