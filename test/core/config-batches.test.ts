@@ -194,6 +194,37 @@ test('a hand-over closes the log as such, full or not', () => {
   expect(ofKind(effects, 'event').map(({ name }) => name)).toEqual(['transfer-started'])
 })
 
+// ---- Streams to learners ---------------------------------------------------------------------
+
+test('a stream to a learner starts again when it stood still for two time-outs, not before', () => {
+  const { state, make } = begun()
+  const { attempt } = peerIn(state, 4)
+  for (let i = 0; i < 15; i++) beat(state, { 4: { last: 1 } }) // nothing flies, whatever the time
+  expect(peerIn(state, 4).attempt).toBe(attempt)
+  submit(state, make(2))
+  sync(state)
+  accepted(state, 2, 2)
+  expect(peerIn(state, 4).inflight.length).toBe(1)
+  const since = state.now
+  const again: CoreEffect[] = []
+  while (peerIn(state, 4).attempt === attempt && state.now < since + 10 * T) {
+    again.splice(0, again.length, ...beat(state, { 4: { last: 1 } }))
+  }
+  expect(state.now - since).toBeGreaterThan(2 * T)
+  expect(state.now - since).toBeLessThanOrEqual(2 * T + 2 * BEAT)
+  expect(ofKind(again, 'read')).toMatchObject([{ from: 2, through: 2 }]) // gone from the ring
+})
+
+test('a stream to a voter that stood still for two time-outs begins with a new promise', () => {
+  const { state, make } = begun()
+  submit(state, make(2))
+  const since = state.now
+  const isAsked = (): boolean => sentIn(beat(state), 'prepare').some(({ to }) => to === 2)
+  while (!isAsked()) expect(state.now).toBeLessThan(since + 10 * T)
+  expect(state.now - since).toBeGreaterThan(2 * T)
+  expect(state.now - since).toBeLessThanOrEqual(2 * T + 2 * BEAT)
+})
+
 test('a learner is told what is chosen, with the config batch that its sender goes by', () => {
   const { state, make } = begun()
   submit(state, make(2))

@@ -72,3 +72,50 @@ test('of what waits for the disk the newest accepted of a node leaves, and all e
   expect(state.waiting).toEqual([])
 })
 const EMPTY = { syncPoint: 0, adoptedLast: 0, prev: 0, through: 0 }
+
+test('a transaction that a higher ballot ends lets go of its bytes, and cuts nothing', () => {
+  const state = stateOf(2)
+  const make = createMaker()
+  const told = ballot(1, 1)
+  hear(state, 1, { kind: 'prepare', ballot: told })
+  const frames = [make(1), make(2)]
+  const range = { syncPoint: 0, adoptedLast: 3, prev: 0, through: 2 }
+  hear(state, 1, { kind: 'accept-sync', ballot: told, ...range }, frames)
+  expect([state.pendingSync?.last, frames.map(({ kept }) => kept)]).toEqual([2, [true, true]])
+  hear(state, 3, { kind: 'prepare', ballot: ballot(2, 3) })
+  expect([state.pendingSync, frames.map(({ kept }) => kept)]).toEqual([null, [false, false]])
+  expect(state.acceptedBallot).toBe(0)
+})
+
+test('pressure takes the durable bytes of an open transaction, too', () => {
+  const state = stateOf(2)
+  const make = createMaker()
+  const told = ballot(1, 1)
+  hear(state, 1, { kind: 'prepare', ballot: told })
+  const [first, second, third] = [make(1), make(2), make(3)]
+  const begin = { ballot: told, syncPoint: 0, adoptedLast: 3 }
+  hear(state, 1, { kind: 'accept-sync', ...begin, prev: 0, through: 1 }, [first])
+  sync(state)
+  hear(state, 1, { kind: 'accept-sync', ...begin, prev: 1, through: 2 }, [second])
+  give(state, { kind: 'pressure', ring: 0 })
+  expect([first.kept, second.kept]).toEqual([false, true])
+  hear(state, 1, { kind: 'accept-sync', ...begin, prev: 2, through: 3 }, [third])
+  expect([state.acceptedBallot, state.pendingSync]).toEqual([told, null])
+  expect([second.kept, third.kept]).toEqual([true, true])
+})
+
+test('a hole behind the own last is refused, what overlaps is skipped, and no more', () => {
+  const state = stateOf(2)
+  const make = createMaker()
+  const told = ballot(1, 1)
+  hear(state, 1, { kind: 'prepare', ballot: told })
+  hear(state, 1, { kind: 'accept-sync', ballot: told, ...EMPTY })
+  const [one, two, three] = [make(1), make(2), make(3)]
+  const accept = (prev: number, frames: (typeof one)[]) =>
+    hear(state, 1, { kind: 'accept', ballot: told, prev, through: prev + frames.length }, frames)
+  accept(0, [one])
+  expect(sentIn(accept(2, [three]), 'reject')).toMatchObject([{ to: 1, last: 1, promised: told }])
+  expect(state.tail.marks.length).toBe(1)
+  accept(0, [one, two])
+  expect(state.tail.marks.map(({ first }) => first)).toEqual([1, 2])
+})
