@@ -141,9 +141,8 @@ test('a learner that is to vote does when it has been ready for an election time
   expect('a change').toBe('ordered')
 })
 
-test('a leader that adopted a trailing config batch ends that change with an empty batch', () => {
-  const before = membershipOf(membersOf(['voter', 'voter', 'voter']))
-  const after = { ...before, prepareQuorum: 3 }
+/** Node 1 of three stands; its log of two ends with a config batch that sets these quorums. */
+function trailing(before: Membership, after: Membership): State {
   const old = ballot(1, 2)
   const marks = [1, 2].map((through) => ({
     through: through as LogIndex,
@@ -151,21 +150,63 @@ test('a leader that adopted a trailing config batch ends that change with an emp
     continues: false,
   }))
   const log = { promised: old, acceptedBallot: old, marks }
-  const state = stateOf(1, {}, { ...log, configs: [{ index: 2, membership: after }] })
+  const quorums = { prepare: before.prepareQuorum, accept: before.acceptQuorum }
+  const config = { members: before.members, quorums }
+  const state = stateOf(1, config, { ...log, configs: [{ index: 2, membership: after }] })
   for (const { id } of state.peers) give(state, { kind: 'link', peer: id, up: true })
   give(state, { kind: 'tick', now: 1 })
   for (let i = 0; i < 20 && state.candidacy === null; i++) beat(state, DISCONTENT)
   sync(state)
-  const promised = { acceptedBallot: 0, last: 0, floor: 0, firstRetained: 1 }
-  const promise = (from: number): CoreEffect[] =>
-    hear(state, from, { kind: 'promise', ballot: state.promised, ...promised })
-  promise(2)
+  return state
+}
+
+function promise(state: State, from: number, told: object = {}): CoreEffect[] {
+  const log = { acceptedBallot: 0, last: 0, floor: 0, firstRetained: 1 }
+  return hear(state, from, { kind: 'promise', ballot: state.promised, ...log, ...told })
+}
+
+const TWO = membershipOf(membersOf(['voter', 'voter', 'voter']))
+const THREE: Membership = { ...TWO, prepareQuorum: 3 }
+
+test('a leader that adopted a trailing config batch ends that change with an empty batch', () => {
+  const state = trailing(TWO, THREE)
+  promise(state, 2)
   expect(state.leadership).toBeNull() // the newer membership wants three
-  const effects = promise(3)
+  const effects = promise(state, 3)
   const { promised: own } = state
   expect(ofKind(effects, 'configure')).toMatchObject([{ ballot: own, membership: null }])
   expect(state.leadership!.change).toMatchObject({ id: 0, index: 2 })
 })
+
+test('the membership before a trailing batch is asked, unless a promise proves it chosen', () => {
+  const state = trailing(THREE, TWO)
+  promise(state, 2)
+  expect(state.leadership).toBeNull()
+  promise(state, 3)
+  expect(state.leadership).not.toBeNull()
+  const proven = trailing(THREE, TWO)
+  const log = { acceptedBallot: ballot(1, 2), last: 2 }
+  promise(proven, 2, { ...log, floor: 2, floorChain: 2 })
+  expect(proven.leadership).not.toBeNull()
+})
+
+test('a promise that knows another history to be chosen stops the candidate', () => {
+  const state = trailing(THREE, TWO)
+  const log = { acceptedBallot: ballot(1, 2), last: 2 }
+  const effects = promise(state, 2, { ...log, floor: 2, floorChain: 3 })
+  expect(state.leadership).toBeNull()
+  const told = ofKind(effects, 'event').filter(({ name }) => name === 'chain-mismatch')
+  expect(told.map(({ value }) => value)).toEqual([2])
+})
+
+test('a log that is shorter than what is known to be chosen is not adopted', () => {
+  const state = trailing(TWO, TWO)
+  promise(state, 2, { acceptedBallot: ballot(1, 1), last: 9, floor: 3 })
+  expect([state.leadership, state.pendingSync]).toEqual([null, null])
+  promise(state, 3, { acceptedBallot: ballot(1, 2), last: 3 })
+  expect(state.pendingSync).toMatchObject({ syncPoint: 2, adoptedLast: 3 })
+})
+
 const NOT = { content: 0, promised: 0 }
 const DISCONTENT = { 2: NOT, 3: NOT }
 

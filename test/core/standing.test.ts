@@ -4,6 +4,7 @@
  */
 import { expect, test } from 'vitest'
 import { isContent, leaderOf as followedBy } from '../../src/core/xpaxos/election.ts'
+import { isSilent } from '../../src/core/xpaxos/peer.ts'
 import type { State } from '../../src/core/xpaxos/state.ts'
 import {
   type CoreEffect,
@@ -189,4 +190,16 @@ test('the words of an earlier round count for two rounds more', () => {
   expect(peer.replyAt).toBe(before)
   answer(state, 2, { ...following, round: state.round - 2 })
   expect(peer.replyAt).toBe(state.now)
+})
+
+test('a peer is silent once an election time-out has passed since its last answer', () => {
+  const { state, following } = leading()
+  beat(state, following)
+  const peer = state.peers[0]!
+  peer.heardAt = state.now
+  const since = state.now
+  give(state, { kind: 'tick', now: since + T })
+  expect(isSilent(state, peer)).toBe(false)
+  give(state, { kind: 'tick', now: since + T + 1 })
+  expect(isSilent(state, peer)).toBe(true)
 })
