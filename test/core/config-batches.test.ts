@@ -7,6 +7,7 @@ import type { FrameRef } from '../../src/core/frame-ref.ts'
 import type { LogIndex, NodeId } from '../../src/core/ids.ts'
 import { type Change, type Membership, membershipOf } from '../../src/core/membership.ts'
 import { peersAreStale } from '../../src/core/xpaxos/configs.ts'
+import { serves } from '../../src/core/xpaxos/read-state.ts'
 import type { Peer, State } from '../../src/core/xpaxos/state.ts'
 import {
   type CoreEffect,
@@ -209,6 +210,17 @@ test('a log that is shorter than what is known to be chosen is not adopted', () 
 
 const NOT = { content: 0, promised: 0 }
 const DISCONTENT = { 2: NOT, 3: NOT }
+
+test('while a change is open reads begin with quorums of both memberships', () => {
+  const state = leaderOf(1)
+  const next = wanted(ask(state, { kind: 'quorums', prepare: 2, accept: 3 }))
+  submit(state, createMaker()(1), next)
+  accepted(state, 2, 0)
+  expect(serves(state)).toBe(false)
+  promise(state, 3)
+  accepted(state, 3, 0)
+  expect(serves(state)).toBe(true)
+})
 
 // ---- What is admitted ------------------------------------------------------------------------
 

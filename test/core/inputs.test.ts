@@ -3,6 +3,7 @@
  */
 import { expect, test } from 'vitest'
 import type { LogIndex, Lsn } from '../../src/core/ids.ts'
+import { leaderHoldsOf } from '../../src/core/xpaxos/purge.ts'
 import {
   ballot,
   createMaker,
@@ -118,4 +119,23 @@ test('a hole behind the own last is refused, what overlaps is skipped, and no mo
   expect(state.tail.marks.length).toBe(1)
   accept(0, [one, two])
   expect(state.tail.marks.map(({ first }) => first)).toEqual([1, 2])
+})
+
+test('what a leader holds counts while it is followed; what all hold counts for ever', () => {
+  const state = stateOf(2)
+  const [first, second] = [ballot(1, 1), ballot(2, 3)]
+  hear(state, 1, { kind: 'prepare', ballot: first })
+  const say = (from: number, told: object): void => {
+    const about = { round: 1, knows: 1, chosen: 0, chosenChain: -1 }
+    hear(state, from, { kind: 'heartbeat', ...about, ...told })
+  }
+  const known = (): number[] => [state.purge.held, state.purge.heldByData, leaderHoldsOf(state)]
+  say(1, { ballot: first, held: 3, heldByData: 5, leaderHolds: 7 })
+  expect(known()).toEqual([3, 5, 7])
+  say(3, { ballot: second, held: 2, heldByData: 6, leaderHolds: 9 })
+  expect(known()).toEqual([3, 6, 7])
+  hear(state, 3, { kind: 'prepare', ballot: second })
+  expect(known()).toEqual([3, 6, 0])
+  say(3, { ballot: second, held: 4, heldByData: 4, leaderHolds: 5 })
+  expect(known()).toEqual([4, 6, 5])
 })

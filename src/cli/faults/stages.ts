@@ -41,9 +41,16 @@ const seeds = (through: number): Readonly<Record<string, string>> => {
 const ALONE = ['scripts', 'tail', 'lease-elsewhere']
   .map((name) => `test/core/xpaxos-${name}`)
   .concat(
-    ['apply-cursor', 'config-batches', 'inputs', 'leading', 'numbers', 'standing', 'supplying'].map(
-      (name) => `test/core/${name}`,
-    ),
+    [
+      'apply-cursor',
+      'config-batches',
+      'hand-over',
+      'inputs',
+      'leading',
+      'numbers',
+      'standing',
+      'supplying',
+    ].map((name) => `test/core/${name}`),
   )
 const SLOW = ['test/core/purge', 'test/core/membership-sweep', 'test/core/election-weights']
 const without = (files: readonly string[]): string[] => files.flatMap((file) => ['--exclude', file])
