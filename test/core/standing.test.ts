@@ -203,3 +203,15 @@ test('a peer is silent once an election time-out has passed since its last answe
   give(state, { kind: 'tick', now: since + T + 1 })
   expect(isSilent(state, peer)).toBe(true)
 })
+
+test('a node that starts gives the leader it promised an election time-out to be heard', () => {
+  const state = stateOf(1, {}, { promised: ballot(3, 2) })
+  const start = 5_000 // of a clock that runs longer than this process
+  const contentAt = (now: number): boolean => {
+    give(state, { kind: 'tick', now })
+    return isContent(state)
+  }
+  expect(contentAt(start)).toBe(true)
+  expect(contentAt(start + T)).toBe(true)
+  expect(contentAt(start + T + 1)).toBe(false)
+})
