@@ -47,6 +47,7 @@ const ALONE = ['scripts', 'tail', 'lease-elsewhere']
       'hand-over',
       'inputs',
       'leading',
+      'lease-grants',
       'numbers',
       'standing',
       'supplying',
