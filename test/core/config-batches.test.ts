@@ -111,6 +111,17 @@ test('nothing goes behind a config batch before it is chosen; then the change is
   expect([state.leadership!.change, peerIn(state, 3)]).toEqual([null, undefined])
 })
 
+test.each([2, 3, 4])('a member that is removed is no peer any more: node %i', (gone) => {
+  const { state, make } = begun()
+  submit(state, make(2), wanted(ask(state, { kind: 'remove', id: gone as NodeId })))
+  sync(state)
+  expect(state.peers.map(({ id }) => id)).toEqual([2, 3, 4])
+  accepted(state, 2, 2)
+  promise(state, 3)
+  accepted(state, 3, 2)
+  expect(state.peers.map(({ id }) => id)).toEqual([2, 3, 4].filter((id) => id !== gone))
+})
+
 test('a member that joins over a link that is up is one from its config batch on', () => {
   const { state, make } = begun()
   give(state, { kind: 'link', peer: 5 as NodeId, up: true })

@@ -3,7 +3,7 @@
  * message (R34). Lease 400 ms, drift 100 per mille: a voter owes 440, a leader uses 360.
  */
 import { expect, test } from 'vitest'
-import type { Ballot } from '../../src/core/ids.ts'
+import { type Ballot, nodeId } from '../../src/core/ids.ts'
 import { heldMs } from '../../src/core/xpaxos/lease.ts'
 import type { State } from '../../src/core/xpaxos/state.ts'
 import {
@@ -41,9 +41,9 @@ const confirm = (state: State, told: Ballot, lease = 1): CoreEffect[] =>
 
 test('after a start nothing is promised for what any grant may be owed', () => {
   const state = stateOf(2, LEASES)
-  expect(heldMs(state, OWN)).toBe(OWED)
+  expect(heldMs(state, nodeId(1))).toBe(OWED)
   tick(state, 1_000)
-  expect(heldMs(state, OWN)).toBe(OWED)
+  expect(heldMs(state, nodeId(1))).toBe(OWED)
   tick(state, 1_000 + OWED - 1)
   const [held] = sentIn(hear(state, 1, { kind: 'prepare', ballot: OWN }))
   expect(held).toMatchObject({ kind: 'lease-held', to: 1, ballot: OWN, leftMs: 1 })
@@ -57,8 +57,7 @@ test('a grant holds from the tick behind it, against all but its holder', () => 
   expect(sentIn(confirm(state, OWN))).toMatchObject([
     { kind: 'confirmed', to: 1, ballot: OWN, round: 4, promised: OWN, granted: 1 },
   ])
-  const [holder, other] = [1, 3] as never[]
-  const held = (): number[] => [heldMs(state, holder), heldMs(state, other)]
+  const held = (): number[] => [1, 3].map((id) => heldMs(state, nodeId(id)))
   expect(held()).toEqual([0, OWED])
   tick(state, 1_000)
   expect(held()).toEqual([0, OWED])
@@ -72,7 +71,7 @@ test('no grant without being asked, nor to a ballot that is not the promised one
   const state = voter()
   expect(sentIn(confirm(state, OWN, 0))).toMatchObject([{ granted: 0, promised: OWN }])
   expect(sentIn(confirm(state, ballot(2, 1)))).toMatchObject([{ granted: 0, promised: OWN }])
-  expect(heldMs(state, 3 as never)).toBe(0)
+  expect(heldMs(state, nodeId(3))).toBe(0)
 })
 
 test('a held prepare is repeated in vain; one of the promised ballot is answered', () => {
