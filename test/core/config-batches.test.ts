@@ -117,8 +117,6 @@ test.each([2, 3, 4])('a member that is removed is no peer any more: node %i', (g
   sync(state)
   expect(state.peers.map(({ id }) => id)).toEqual([2, 3, 4])
   accepted(state, 2, 2)
-  promise(state, 3)
-  accepted(state, 3, 2)
   expect(state.peers.map(({ id }) => id)).toEqual([2, 3, 4].filter((id) => id !== gone))
 })
 

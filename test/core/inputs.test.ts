@@ -4,6 +4,7 @@
 import { expect, test } from 'vitest'
 import type { LogIndex, Lsn } from '../../src/core/ids.ts'
 import { leaderHoldsOf } from '../../src/core/xpaxos/purge.ts'
+import { firstKept } from '../../src/core/xpaxos/tail.ts'
 import {
   ballot,
   createMaker,
@@ -103,6 +104,24 @@ test('pressure takes the durable bytes of an open transaction, too', () => {
   hear(state, 1, { kind: 'accept-sync', ...begin, prev: 2, through: 3 }, [third])
   expect([state.acceptedBallot, state.pendingSync]).toEqual([told, null])
   expect([second.kept, third.kept]).toEqual([true, true])
+})
+
+test('what lies in the rings stays a suffix of the log when pressure took pending bytes', () => {
+  const state = stateOf(2)
+  const make = createMaker()
+  const [first, second] = [ballot(1, 1), ballot(2, 3)]
+  const [one, two, three] = [make(1, { ring: 1 }), make(2), make(3)]
+  hear(state, 1, { kind: 'prepare', ballot: first })
+  hear(state, 1, { kind: 'accept-sync', ballot: first, ...EMPTY })
+  hear(state, 1, { kind: 'accept', ballot: first, prev: 0, through: 1 }, [one])
+  hear(state, 3, { kind: 'prepare', ballot: second })
+  const begin = { ballot: second, syncPoint: 1, adoptedLast: 3 }
+  hear(state, 3, { kind: 'accept-sync', ...begin, prev: 1, through: 2 }, [two])
+  sync(state)
+  give(state, { kind: 'pressure', ring: 0 })
+  expect([one.kept, two.kept]).toEqual([true, false])
+  hear(state, 3, { kind: 'accept-sync', ...begin, prev: 2, through: 3 }, [three])
+  expect([one.kept, three.kept, firstKept(state.tail)]).toEqual([false, true, 3])
 })
 
 test('a hole behind the own last is refused, what overlaps is skipped, and no more', () => {
