@@ -8,6 +8,7 @@
  *     npm run faults -- --list src/core/xpaxos/acceptor.ts
  *     npm run faults -- --again faults.json          those that survived
  *     npm run faults -- --tests test/core/x.test.ts  with these tests alone
+ *     npm run faults -- --stages 3 --json faults.json  the quick ones; then --again for the rest
  */
 import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
@@ -16,7 +17,7 @@ import { createRandom, below } from '../sim/random.ts'
 import { type Exit, EXIT } from './exit.ts'
 import { type Fault, faultText, faultsOf } from './faults/generate.ts'
 import { type Verdict, judgeFault, makeCopy } from './faults/lane.ts'
-import { hasStages, stagesOf, tests } from './faults/stages.ts'
+import { type Stage, hasStages, stagesOf, tests } from './faults/stages.ts'
 
 const LANES_MAX = 2
 
@@ -32,6 +33,7 @@ async function main(args: readonly string[]): Promise<Exit> {
       list: { type: 'boolean', default: false },
       again: { type: 'string' },
       tests: { type: 'string', multiple: true },
+      stages: { type: 'string', default: 'Infinity' },
       json: { type: 'string' },
     },
   })
@@ -52,8 +54,9 @@ async function main(args: readonly string[]): Promise<Exit> {
   const lanes = Math.max(1, Math.min(+values.lanes, LANES_MAX, availableParallelism()))
   const verdicts: Verdict[] = []
   const chosen = values.tests === undefined ? null : [tests('chosen', values.tests)]
+  const stages = (file: string): readonly Stage[] => stagesOf(file).slice(0, +values.stages)
   const judge: Judge = (copy, fault) =>
-    judgeFault(copy, fault, chosen ?? stagesOf(fault.file), 1_000 * +values.limit)
+    judgeFault(copy, fault, chosen ?? stages(fault.file), 1_000 * +values.limit)
   await judgeAll(faults, lanes, judge, (verdict) => {
     verdicts.push(verdict)
     process.stdout.write(`${verdictText(verdict)}\n`)

@@ -26,6 +26,7 @@ import {
   at,
   awaitLeader,
   isolate,
+  joiners,
   lab,
   leaderIn,
   membersOf,
@@ -317,6 +318,19 @@ test('a leader keeps nothing in its rings for a learner that another node feeds'
   runFor(cluster, T)
   const kept = leader.rings.flatMap(({ frames }) => frames.filter((frame) => frame.kept))
   expect(kept.length).toBeLessThan(4)
+  settle(cluster)
+})
+
+test('a learner that joins with a source is fed by it from the first entry on', () => {
+  const cluster = lab(voters(9, 5, 5), { joiners: joiners(4) })
+  const leader = awaitLeader(cluster, 1)
+  submit(cluster, leader, [5])
+  runFor(cluster, 4 * T)
+  const replaced = watch(cluster, 'source-replaced')
+  const seen = feeds(cluster)
+  expect(answerTo(cluster, { kind: 'add', id: nodeId(4), source: nodeId(2) })).toBe('done')
+  runFor(cluster, 4 * T)
+  expect([[...seen], replaced]).toEqual([['2>4'], []])
   settle(cluster)
 })
 

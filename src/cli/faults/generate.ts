@@ -105,11 +105,14 @@ function replaceExpression(node: ts.Node, add: Add): void {
   else if (node.kind === ts.SyntaxKind.FalseKeyword) over(node, 'true')
   else if (ts.isPrefixUnaryExpression(node) || ts.isPostfixUnaryExpression(node)) {
     replaceUnary(node, add, over)
-  } else if (ts.isPropertyAccessExpression(node) && ts.isCallExpression(node.parent)) {
+  } else if (ts.isPropertyAccessExpression(node) && isCalled(node)) {
     const twin = TWINS.get(node.name.text)
     if (twin !== undefined) over(node.name, twin)
   }
 }
+
+const isCalled = (node: ts.Node): boolean =>
+  ts.isCallExpression(node.parent) && node.parent.expression === node
 
 function replaceNumber(node: ts.NumericLiteral, over: (one: ts.Node, to: string) => void): void {
   if (ts.isPropertyAssignment(node.parent) && node.parent.name === node) return

@@ -37,7 +37,23 @@ const seeds = (through: number): Readonly<Record<string, string>> => {
   const names = ['XPAXOS_SEEDS', 'XPAXOS_READ_SEEDS', 'XPAXOS_LEASE_SEEDS', 'MEMBER_SEEDS']
   return Object.fromEntries(names.map((name) => [name, `1..${through}`]))
 }
-const SLOW = ['test/core/membership-sweep', 'test/core/election-weights']
+/** A second or two: one node, message by message. */
+const ALONE = ['scripts', 'tail', 'lease-elsewhere']
+  .map((name) => `test/core/xpaxos-${name}`)
+  .concat(
+    [
+      'apply-cursor',
+      'config-batches',
+      'hand-over',
+      'inputs',
+      'leading',
+      'lease-grants',
+      'numbers',
+      'standing',
+      'supplying',
+    ].map((name) => `test/core/${name}`),
+  )
+const SLOW = ['test/core/purge', 'test/core/membership-sweep', 'test/core/election-weights']
 const without = (files: readonly string[]): string[] => files.flatMap((file) => ['--exclude', file])
 
 const ROWS: readonly Row[] = [
@@ -52,11 +68,12 @@ const ROWS: readonly Row[] = [
   {
     path: /^src\/core\//,
     stages: [
+      tests('core, one node', ALONE),
       MICRO,
       tests(
         'core, histories',
         ['test/core/', ...without([...SLOW, 'test/core/basic-paxos'].map((name) => `${name}*`))],
-        seeds(1),
+        seeds(4),
       ),
       MIXED,
       tests('core, seeds', ['test/core/xpaxos', 'test/core/membership.test', ...SLOW], seeds(60)),

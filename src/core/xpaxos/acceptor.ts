@@ -118,7 +118,6 @@ export function onAccept(
     return reject(state, effects, from, message)
   }
   const last = lastOf(state.tail)
-  if (message.prev > last) return reject(state, effects, from, message)
   const fresh = frames.filter((frame) => frame.first > last)
   if (fresh.length > 0) {
     if (fresh[0]!.first !== last + 1) return reject(state, effects, from, message)

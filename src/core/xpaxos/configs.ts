@@ -80,9 +80,9 @@ export function noteConfigs(configs: ConfigAt[], frames: readonly FrameRef[]): b
   return found
 }
 
-/** Forgets the configs of a suffix that is cut. */
+/** Forgets the configs of a suffix that is cut; the first one, at 0, always stays. */
 export function cutConfigs(configs: ConfigAt[], behind: LogIndex): void {
-  while (configs.length > 1 && configs.at(-1)!.index > behind) configs.pop()
+  while (configs.at(-1)!.index > behind) configs.pop()
 }
 
 /** The highest config index of a log of this length that has an entry behind it: chosen (R27). */

@@ -116,8 +116,6 @@ export function resetPeer(
   resetStream(state, peer)
   peer.phase = 'streaming'
   if (promise.acceptedBallot === ballot) {
-    peer.syncPoint = adopted.last
-    peer.syncThrough = adopted.last
     onMatched(state, peer, promise.last, effects)
     peer.next = (promise.last + 1) as LogIndex
   } else {

@@ -72,7 +72,7 @@ export function createPeer(member: Member, up: boolean, now: number): Peer {
     inflightBytes: 0,
     inflight: [],
     reading: 0,
-    progressAt: 0,
+    progressAt: now,
     readySince: -1,
     fedHere: false,
   }

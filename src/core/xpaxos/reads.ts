@@ -85,7 +85,7 @@ function readStale(state: State, id: number, boundMs: number, effects: Effects):
     return
   }
   const at = Math.min(heard.chosenAt, heard.contentAt)
-  if (heard.id === 0 || at < 0 || state.now - at > boundMs) return refuse(effects, id, 'too-stale')
+  if (at < 0 || state.now - at > boundMs) return refuse(effects, id, 'too-stale')
   effects.push({ kind: 'read-ready', id, index: heard.chosen, lease: false })
 }
 

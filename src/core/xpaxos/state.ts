@@ -291,14 +291,14 @@ export function peerOf(state: State, id: NodeId): Peer | undefined {
   return state.peers.find((peer) => peer.id === id)
 }
 
-/** Uniform integer in [0, limit); xorshift32, so that a seed replays on any engine. */
+/** Uniform integer in [0, limit), limit > 0; xorshift32: a seed replays on any engine. */
 export function randomBelow(state: State, limit: number): number {
   let x = state.random
   x ^= x << 13
   x ^= x >>> 17
   x ^= x << 5
   state.random = x
-  return limit > 0 ? (x >>> 0) % limit : 0
+  return (x >>> 0) % limit
 }
 
 /** Orders one WAL record; everything it says is true of the ordered state from now on. */

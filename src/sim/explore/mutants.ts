@@ -45,11 +45,12 @@ export const EXPLORER_MUTANTS: readonly ExplorerMutant[] = [
     invariant: 'I8',
     also: ['no-panic'],
     file: `${X}/acceptor.ts`,
-    from: 'if (message.prev > last) return reject(state, effects, from, message)',
+    from: 'const fresh = frames.filter((frame) => frame.first > last)',
     to:
       'const { attempt, through } = message\n' +
       "  const taken = { kind: 'accepted', ballot, attempt, through } as const\n" +
-      '  if (message.prev > last) return replyDurably(state, from, taken)',
+      '  if (message.prev > last) return replyDurably(state, from, taken)\n' +
+      '  const fresh = frames.filter((frame) => frame.first > last)',
     scope: 'led,entries=2,ballots=0',
   },
   {
