@@ -182,6 +182,11 @@ export interface State {
   readonly waiting: Waiting[]
   waitingSince: number
   pendingSync: PendingSync | null
+  /**
+   * The stream of the promised ballot whose sync point has another chain here; 0: none. Nothing of
+   * it is answered: a refusal would start the same stream again, at the speed of the link (R11).
+   */
+  otherChainAttempt: number
   candidacy: Candidacy | null
   /** A candidate's fetch that this node answers. */
   serving: Serving | null
@@ -257,6 +262,7 @@ export function createState(config: XPaxosConfig, recovered: Recovered): State {
     waiting: [],
     waitingSince: 0,
     pendingSync: null,
+    otherChainAttempt: 0,
     candidacy: null,
     serving: null,
     leadership: null,
