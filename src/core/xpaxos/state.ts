@@ -198,6 +198,8 @@ export interface State {
   heartbeatAt: number
   contentAt: number
   standAt: number
+  /** When this process last woke from a sleep that was longer than its patience. */
+  awakeAt: number
   backOffUntil: number
   backOffCount: number
   /**
@@ -272,6 +274,7 @@ export function createState(config: XPaxosConfig, recovered: Recovered): State {
     heartbeatAt: 0,
     contentAt: 0,
     standAt: 0,
+    awakeAt: -Infinity,
     backOffUntil: 0,
     backOffCount: 0,
     fetchesCut: 0,
