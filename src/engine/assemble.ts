@@ -32,7 +32,8 @@ import type { Wal } from '../wal/wal.ts'
 import { type ApplyReport, reportOf } from './apply-report.ts'
 import { basicPaxosOf, retentionOf, xpaxosOf } from './core-of.ts'
 import { type Recovery, openNodeWal } from './data-dir.ts'
-import { type NodeSpec, type PeerAddress, clientIdBaseOf, isOwnClient } from './node-spec.ts'
+import { DURABILITY_CODES, clientIdBaseOf, isOwnClient } from './node-spec.ts'
+import type { NodeSpec, PeerAddress } from './node-spec.ts'
 import { processMs, wallMs } from './process-clock.ts'
 import { READ_TIMEOUT_MAX_MS } from './read-client.ts'
 import { openStateMachine } from './state-machine-of.ts'
@@ -245,8 +246,8 @@ async function openHub(parts: Parts, inboxes: ReadonlyMap<number, Inbox>, self: 
   const receiveBell = bellOf('receive')
   const onLink = (event: LinkEvent): void => {
     if ('peer' in event) onEvent(`link-${event.kind}`, event.peer)
-    else if (event.kind === 'refused' && event.reason === 'history') {
-      onEvent('history-refused', event.from)
+    else if (event.kind === 'refused' && /^(history|durability)$/.test(event.reason)) {
+      onEvent(`${event.reason}-refused`, event.from)
     } else onEvent(`link-${event.kind}`, 0)
   }
   return openTcpHub({
@@ -255,6 +256,7 @@ async function openHub(parts: Parts, inboxes: ReadonlyMap<number, Inbox>, self: 
     clusterId: spec.clusterId,
     ...self,
     nonce: spec.nonce,
+    durability: DURABILITY_CODES[spec.durability],
     inboxes,
     listenHost: host,
     listenPort: port,

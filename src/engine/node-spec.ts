@@ -90,6 +90,9 @@ export interface NodeSpec {
   readonly nonce: number
 }
 
+/** As handshakes say it (R5). Never renumbered: nodes of two versions compare them. */
+export const DURABILITY_CODES: Readonly<Record<Durability, number>> = { fsync: 0, os: 1, none: 2 }
+
 /** Client ids of one run of a node: 2^21 from here on, apart from those of any other run. */
 export const clientIdBaseOf = ({ nonce }: Pick<NodeSpec, 'nonce'>): number =>
   (nonce % 2 ** 31) * CLIENT_IDS_A_RUN + 1

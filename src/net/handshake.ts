@@ -3,8 +3,10 @@
  * session. It is a wire header of the codec with a kind of the link layer, so magic, checksum and
  * protocol version are checked as everywhere. Fields, by word:
  *
- *     0     1     2..3  4         5        6  7   8        9            10     11       12..15
- *     kind  from  0     protocol  session  0  to  cluster  incarnation  nonce  history  0
+ *     0     1     2..3  4         5        6  7   8        9            10     11       12
+ *     kind  from  0     protocol  session  0  to  cluster  incarnation  nonce  history  durability
+ *
+ * and 0 in words 13..15.
  *
  * hello (242), from the dialer, proposes a session; welcome (243) answers with the session that
  * holds: at least the proposal, and more than the acceptor ever had with this peer.
@@ -41,6 +43,8 @@ export interface Handshake {
   readonly nonce: number
   /** The history epoch: nodes of different histories of a cluster never talk (R35). */
   readonly history: number
+  /** What an acknowledgement is worth, as a code; one for the cluster (R5). */
+  readonly durability: number
 }
 
 export function encodeHandshake(handshake: Handshake): Uint8Array {
@@ -54,6 +58,7 @@ export function encodeHandshake(handshake: Handshake): Uint8Array {
   words[WORD_FIELDS + 2] = handshake.incarnation
   words[WORD_FIELDS + 3] = handshake.nonce
   words[WORD_FIELDS + 4] = handshake.history
+  words[WORD_FIELDS + 5] = handshake.durability
   encodeWireHeader(bytes, new DataView(bytes.buffer), 0, words, 0)
   return bytes
 }
@@ -75,8 +80,8 @@ export function decodeHandshake(
     words[WORD_STAMP] === 0 &&
     words[WORD_SESSION]! > 0 &&
     words[WORD_SESSION]! < SESSION_LIMIT &&
-    words.subarray(WORD_FIELDS, WORD_FIELDS + 5).every((word) => word >= 0) &&
-    words.subarray(WORD_FIELDS + 5).every((word) => word === 0)
+    words.subarray(WORD_FIELDS, WORD_FIELDS + 6).every((word) => word >= 0) &&
+    words.subarray(WORD_FIELDS + 6).every((word) => word === 0)
   if (!isPlain) return 'handshake-invalid'
   return {
     kind,
@@ -87,6 +92,7 @@ export function decodeHandshake(
     incarnation: words[WORD_FIELDS + 2]!,
     nonce: words[WORD_FIELDS + 3]!,
     history: words[WORD_FIELDS + 4]!,
+    durability: words[WORD_FIELDS + 5]!,
   }
 }
 

@@ -18,6 +18,8 @@ export interface HubOptions {
   readonly nonce: number
   /** The history epoch of this node; default 0. Peers of another one are refused. */
   readonly history?: number
+  /** A code for the durability of this node; default 0. Peers of another one are refused (R5). */
+  readonly durability?: number
   readonly inboxes: ReadonlyMap<number, Inbox>
   readonly sendBufferBytesMax?: number
   readonly reconnectMinMs?: number

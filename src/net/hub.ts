@@ -132,7 +132,6 @@ export function setAddress(
 }
 
 function dial(hub: Hub, route: Route, now: number): void {
-  const { self, incarnation, nonce, history = 0 } = hub.options
   const socket = hub.connect(route.host, route.port)
   const connection = track(hub, socket, route, now)
   route.current = connection
@@ -140,8 +139,7 @@ function dial(hub: Hub, route: Route, now: number): void {
   const to = route.peer.id
   const { cluster } = hub
   const session = route.proposed
-  const own = { from: self, incarnation, nonce, history }
-  socket.write(encodeHandshake({ kind: HELLO, to, cluster, session, ...own }))
+  socket.write(encodeHandshake({ kind: HELLO, to, cluster, session, ...selfOf(hub) }))
 }
 
 /** Somebody connected. */
@@ -295,14 +293,13 @@ function onHello(hub: Hub, connection: Connection): void {
 }
 
 function welcome(hub: Hub, route: Route, connection: Connection): void {
-  const { self, incarnation, nonce, history = 0 } = hub.options
   const hello = connection.hello!
   const session = Math.max(hello.session, route.peer.session + 1)
   const { cluster } = hub
   const to = hello.from
   route.current = connection
-  const own = { from: self, incarnation, nonce, history }
-  connection.socket.write(encodeHandshake({ kind: WELCOME, to, cluster, session, ...own }))
+  const answer = { kind: WELCOME, to, cluster, session, ...selfOf(hub) } as const
+  connection.socket.write(encodeHandshake(answer))
   start(hub, route, connection, { ...hello, session })
 }
 
@@ -327,26 +324,36 @@ function checkHandshake(
   }
   const reason = refusalOf(hub, shake)
   if (reason === null) return shake
-  if (reason === 'history' && kind === HELLO) tellHistory(hub, connection, shake)
+  const isMembers = reason === 'history' || reason === 'durability'
+  if (isMembers && kind === HELLO) tellOurs(hub, connection, shake, reason)
   else refuse(hub, connection, reason, shake.from)
   return null
 }
 
-/** A node of another history is told ours, so that its people hear of it too, and hangs up. */
-function tellHistory(hub: Hub, connection: Connection, { from: to, session }: Handshake): void {
-  const { self, incarnation, nonce, history = 0 } = hub.options
-  const own = { from: self, incarnation, nonce, history }
+/** A member that differs is told how we are, so that its people hear of it too, and hangs up. */
+function tellOurs(
+  hub: Hub,
+  connection: Connection,
+  { from: to, session }: Handshake,
+  reason: RefusedReason,
+): void {
   hub.counters.refused++
-  emit(hub, { kind: 'refused', reason: 'history', from: to })
-  connection.socket.write(
-    encodeHandshake({ kind: WELCOME, to, cluster: hub.cluster, session, ...own }),
-  )
+  emit(hub, { kind: 'refused', reason, from: to })
+  const answer = { kind: WELCOME, to, cluster: hub.cluster, session, ...selfOf(hub) } as const
+  connection.socket.write(encodeHandshake(answer))
 }
 
 function refusalOf({ cluster, options }: Hub, shake: Handshake): RefusedReason | null {
   if (shake.cluster !== cluster) return 'cluster'
   if (shake.to !== options.self) return 'wrong-target'
-  return shake.history === (options.history ?? 0) ? null : 'history'
+  if (shake.history !== (options.history ?? 0)) return 'history'
+  return shake.durability === (options.durability ?? 0) ? null : 'durability'
+}
+
+/** What this node says of itself in a handshake. */
+function selfOf({ options }: Hub) {
+  const { self: from, incarnation, nonce, history = 0, durability = 0 } = options
+  return { from, incarnation, nonce, history, durability }
 }
 
 function start(hub: Hub, route: Route, connection: Connection, shake: Handshake): void {

@@ -54,6 +54,7 @@ export type RefusedReason =
   | 'version'
   | 'cluster'
   | 'history' // of the same cluster, before or after a disaster command
+  | 'durability' // of the same cluster, and its acknowledgements are worth something else
   | 'unknown-peer'
   | 'wrong-target'
   | 'direction' // only the lower id dials

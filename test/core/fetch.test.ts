@@ -3,7 +3,7 @@
  * never from a log that has become another one meanwhile.
  */
 import { expect, test } from 'vitest'
-import { ballotAbove } from '../../src/core/ids.ts'
+import { type LogIndex, ballotAbove } from '../../src/core/ids.ts'
 import type { XPaxosMessage } from '../../src/core/xpaxos/messages.ts'
 import {
   type Cluster,
@@ -20,6 +20,7 @@ import {
   runUntilDone,
   submit,
 } from '../support/cluster.ts'
+import { ballot, hear, ofKind, sentIn, stateOf, sync } from '../support/core-state.ts'
 import { T, at, converge, isolate, lab, leaderIn, voters } from '../support/lab.ts'
 
 const FRAMES = 60
@@ -139,4 +140,25 @@ test('one message lost: the supplier is given up, another gives the rest', () =>
   expect([...suppliers].sort()).toEqual([1, 2])
   expect([...ballots]).toEqual([candidate.leading!.ballot])
   converge(cluster)
+})
+
+test('a supplier serves the log that is asked for, of another one what it knows chosen', () => {
+  const ballots = { asked: ballot(2, 3), own: ballot(1, 2), other: ballot(1, 1) }
+  const mark = (through: number) => ({
+    ...{ through: through as LogIndex, chain: through, continues: false },
+  })
+  const served = (acceptedBallot: number, through: number): boolean => {
+    const recovered = { promised: ballots.own, acceptedBallot: ballots.own }
+    const floor = { floor: 2 as LogIndex, floorChain: 2, marks: [3, 4, 5].map(mark) }
+    const state = stateOf(1, {}, { ...recovered, ...floor })
+    hear(state, 3, { kind: 'prepare', ballot: ballots.asked })
+    sync(state)
+    const asked = { kind: 'fetch', ballot: ballots.asked, acceptedBallot, from: 1, through }
+    const effects = hear(state, 3, asked)
+    const isRefused = sentIn(effects, 'fetched').length === 1
+    expect(ofKind(effects, 'read')).toHaveLength(isRefused ? 0 : 1)
+    return !isRefused
+  }
+  expect([served(ballots.own, 5), served(ballots.own, 6)]).toEqual([true, false])
+  expect([2, 3, 5].map((through) => served(ballots.other, through))).toEqual([true, false, false])
 })

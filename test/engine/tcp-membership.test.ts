@@ -120,6 +120,36 @@ test('a forced member that dies is degraded, and armed again when it is back', a
 })
 
 test.each<LayoutName>(['inline', 'split'])(
+  'a member is removed with frames on their way to it, and its sockets end (%s)',
+  async (layout) => {
+    const { openAll } = cluster([{ id: 1 }, { id: 2 }, { id: 3 }, { id: 4 }], layout)
+    const nodes = await openAll()
+    await proposeSoon(nodes, 'established')
+    const leader = leaderOf(nodes)!
+    const gone = nodes.find((node) => node !== leader)!
+    const writer = leader.writer()
+    const payload = new Uint8Array(8_000)
+    const load = async (count: number): Promise<void> => {
+      for (let i = 0; i < count; i++) while (!writer.tryWrite(payload)) await writer.drained()
+    }
+    await load(100)
+    const removal = failing(leader.changeMembership({ kind: 'remove', id: gone.id }))
+    await load(200)
+    expect(await removal).toBe('it did not fail')
+    await load(100)
+    await gone.kill() // what was queued for its sockets goes with them
+    await load(300)
+    await writer.close()
+    expect(leader.leads).toBe(true)
+    const left = nodes.filter((node) => node !== gone)
+    const { index } = await leader.propose(text('after'))
+    await until('all have it', () => left.every((node) => node.status().applied >= index))
+    const verdict = verdictOf(await Promise.all(left.map((node) => node.close())))
+    expect([verdict.gaps, verdict.duplicates, new Set(verdict.hashes).size]).toEqual([0, 0, 1])
+  },
+)
+
+test.each<LayoutName>(['inline', 'split'])(
   'a node joins a running cluster (%s)',
   async (layout) => {
     const members = [{ id: 1 }, { id: 2 }, { id: 3 }]

@@ -67,6 +67,41 @@ test.each<[LayoutName]>([['inline'], ['split']])(
   },
 )
 
+test.each(['none', 'os'] as const)(
+  'a node of durability %s among those that sync takes part in nothing, and all say so',
+  async (durability) => {
+    const dataDir = temporaryFolder()
+    const told: string[] = []
+    const open = (id: number, port: number, peers: readonly ReplicaNode[]) =>
+      openTcpNode({
+        ...{ id, members: MEMBERS, dataDir: join(dataDir, `node-${id}`) },
+        durability: id === 3 ? durability : 'fsync',
+        transport: {
+          port,
+          peers: peers.map((node) => ({
+            id: node.id,
+            host: '127.0.0.1',
+            port: node.address!.port,
+          })),
+        },
+        onEvent: (event) => {
+          if (event.kind === 'event' && event.name === 'durability-refused') {
+            told.push(`${event.node} refuses ${event.value}`)
+          }
+        },
+      })
+    const three = await open(3, 0, [])
+    const two = await open(2, 0, [three])
+    const one = await open(1, 0, [two, three])
+    await until('all say so', () => new Set(told).size === 4)
+    expect([...new Set(told)].sort()).toEqual([
+      ...['1 refuses 3', '2 refuses 3', '3 refuses 1', '3 refuses 2'],
+    ])
+    // A first formation needs all members: without the third there is no cluster at all (R39).
+    expect([one, two, three].map(({ leads }) => leads)).toEqual([false, false, false])
+  },
+)
+
 test('a port that is taken is E_LISTEN, and leaves nothing open', async () => {
   const server = createServer()
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))

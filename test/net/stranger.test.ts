@@ -40,6 +40,7 @@ const hello = (more: Partial<Handshake> = {}): Uint8Array =>
     incarnation: 1,
     nonce: 5,
     history: 0,
+    durability: 0,
     ...more,
   })
 

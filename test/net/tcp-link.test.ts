@@ -189,6 +189,17 @@ test('a node of another history of the cluster is refused, and both sides are to
   expect([take(one.inbox), take(two.inbox)]).toEqual([[], []])
 })
 
+test('a node of another durability is refused, and both sides are told', async () => {
+  const two = await openNode(2, { id: 1, port: 1 }, { durability: 2 })
+  const { port } = two.hub.address
+  const one = await openNode(1, { id: 2, port })
+  closers.push(() => Promise.all([one.hub.close(), two.hub.close()]))
+  const reason = 'durability'
+  expect(await eventOf(two, 'refused', 2)).toEqual({ kind: 'refused', reason, from: 1 })
+  expect(await eventOf(one, 'refused', 2)).toEqual({ kind: 'refused', reason, from: 2 })
+  expect([take(one.inbox), take(two.inbox)]).toEqual([[], []])
+})
+
 test('another cluster is refused, and the dialer keeps trying', async () => {
   const two = await openNode(2, { id: 1, port: 1 })
   const port = two.hub.address.port

@@ -92,6 +92,8 @@ export interface ClusterOptions {
   readonly stretchSizeBytes?: number
   /** Sizes of frames, in units of 64 bytes: uniform; default 1 to 8. */
   readonly frameUnits?: readonly [low: number, high: number]
+  /** LSNs of a blank disk begin behind this one; default 0. */
+  readonly lsnBase?: number
 }
 
 export const DEFAULTS: Omit<ClusterOptions, 'members' | 'seed'> = {
@@ -321,7 +323,7 @@ function createNode(cluster: Cluster, member: Member): Node {
 function boot(cluster: Cluster, node: Node): void {
   const { options } = cluster
   const { disk } = node
-  const nextLsn = ((disk.records.at(-1)?.lsn ?? 0) + 1) as Lsn
+  const nextLsn = ((disk.records.at(-1)?.lsn ?? options.lsnBase ?? 0) + 1) as Lsn
   node.generation += 1
   node.alive = true
   node.pausedUntil = 0

@@ -35,6 +35,7 @@ export function onPrepare(state: State, from: NodeId, message: Prepare, effects:
 export function promiseBallot(state: State, effects: Effects, ballot: Ballot): void {
   dropSync(state)
   state.promised = ballot
+  state.otherChainAttempt = 0
   state.contentAt = state.now
   order(state, effects, { kind: 'promised', ballot }, NO_FRAMES)
 }
@@ -75,7 +76,9 @@ export function onAcceptSync(
     // A repeated transaction: it was committed here, so its frames are of the log already.
     return acknowledge(state, effects, from, message)
   }
+  if (message.attempt === state.otherChainAttempt) return
   if (prev === message.syncPoint && !openSync(state, message, effects)) {
+    if (message.attempt === state.otherChainAttempt) return
     return reject(state, effects, from, message)
   }
   const sync = state.pendingSync
@@ -100,6 +103,7 @@ function openSync(state: State, message: AcceptSync, effects: Effects): boolean 
   if (chain < 0) return false
   if (syncChain >= 0 && chain !== syncChain) {
     event(effects, 'chain-mismatch', syncPoint)
+    state.otherChainAttempt = message.attempt
     return false
   }
   beginSync(state, effects, ballot, { syncPoint, adoptedLast })

@@ -17,6 +17,7 @@ import { onChangeAsked } from './change.ts'
 import { isRemoved, mayKeepState, newestConfig, peersAreStale, refreshPeers } from './configs.ts'
 import {
   leaderOf,
+  noteSleep,
   onHeartbeat,
   onHeartbeatReply,
   onRemoved,
@@ -79,6 +80,7 @@ export function createXPaxos(
 export function step(state: State, input: Input<XPaxosMessage>, effects: Effects): void {
   switch (input.kind) {
     case 'tick':
+      noteSleep(state, input.now)
       state.now = input.now
       tickElection(state, effects)
       tickCandidacy(state, effects)

@@ -59,6 +59,17 @@ export function tickElection(state: State, effects: Effects): void {
   startRound(state, effects)
 }
 
+/**
+ * A process that was stopped, or did not get the CPU, for longer than its patience: it asks afresh
+ * and hears before it judges (R19). Where all of a cluster slept nobody has heard of anybody, and
+ * the first to stand would take the leadership from a leader that lives.
+ */
+export function noteSleep(state: State, now: number): void {
+  if (state.round === 0 || now - state.now <= state.config.electionTimeoutMs) return
+  state.awakeAt = now
+  state.standAt = 0
+}
+
 /** What a leader looks after once a round: who is ready, what has to change, who should lead. */
 function tendLeadership(state: State, effects: Effects): void {
   const { leadership } = state
@@ -272,6 +283,7 @@ function considerStanding(state: State, effects: Effects): void {
 function mayStand(state: State): boolean {
   if (!isElectable(state.self) || state.removedAt !== 0 || isContent(state)) return false
   if (heldMs(state, state.self.id) > 0) return false // it granted a lease like any other voter
+  if (state.now - state.awakeAt <= (FRESH_ROUNDS + 1) * state.config.heartbeatMs) return false
   const isBackedOff = state.now < state.backOffUntil
   for (const peer of state.peers) {
     if (!isVoter(peer.role) || !isFresh(state, peer)) continue

@@ -182,6 +182,11 @@ export interface State {
   readonly waiting: Waiting[]
   waitingSince: number
   pendingSync: PendingSync | null
+  /**
+   * The stream of the promised ballot whose sync point has another chain here; 0: none. Nothing of
+   * it is answered: a refusal would start the same stream again, at the speed of the link (R11).
+   */
+  otherChainAttempt: number
   candidacy: Candidacy | null
   /** A candidate's fetch that this node answers. */
   serving: Serving | null
@@ -193,6 +198,8 @@ export interface State {
   heartbeatAt: number
   contentAt: number
   standAt: number
+  /** When this process last woke from a sleep that was longer than its patience. */
+  awakeAt: number
   backOffUntil: number
   backOffCount: number
   /**
@@ -257,6 +264,7 @@ export function createState(config: XPaxosConfig, recovered: Recovered): State {
     waiting: [],
     waitingSince: 0,
     pendingSync: null,
+    otherChainAttempt: 0,
     candidacy: null,
     serving: null,
     leadership: null,
@@ -266,6 +274,7 @@ export function createState(config: XPaxosConfig, recovered: Recovered): State {
     heartbeatAt: 0,
     contentAt: 0,
     standAt: 0,
+    awakeAt: -Infinity,
     backOffUntil: 0,
     backOffCount: 0,
     fetchesCut: 0,
