@@ -82,8 +82,8 @@ export const STAGE_MUTANTS: readonly Mutant[] = [
     name: 'stale-bound-forgotten',
     invariant: 'I9',
     file: `${X}/reads.ts`,
-    from: 'heard.id === 0 || at < 0 || state.now - at > boundMs',
-    to: 'heard.id === 0 || at < 0',
+    from: 'if (at < 0 || state.now - at > boundMs) return',
+    to: 'if (at < 0) return',
     classes: CLIENTS,
   },
   {
