@@ -200,6 +200,23 @@ test('the membership before a trailing batch is asked, unless a promise proves i
   expect(proven.leadership).not.toBeNull()
 })
 
+test('voters that a candidate learns of on the way are asked, too, and needed', () => {
+  const state = stateOf(1)
+  for (const peer of [2, 3, 4]) give(state, { kind: 'link', peer: peer as NodeId, up: true })
+  give(state, { kind: 'tick', now: 1 })
+  for (let i = 0; i < 20 && state.candidacy === null; i++) beat(state, DISCONTENT)
+  sync(state)
+  promise(state, 2, { acceptedBallot: ballot(1, 2), last: 1 })
+  const config = membershipOf(membersOf(['voter', 'voter', 'voter', 'voter']))
+  const range = { acceptedBallot: ballot(1, 2), prev: 0, through: 1 }
+  const frames = [{ ...createMaker()(1), config }]
+  const message = { kind: 'fetched', ballot: state.promised, ...range }
+  const asked = sentIn(hear(state, 2, message, frames), 'prepare').map(({ to }) => to)
+  expect([state.leadership, asked]).toEqual([null, [3, 4]])
+  promise(state, 4)
+  expect(state.leadership).not.toBeNull()
+})
+
 test('a promise that knows another history to be chosen stops the candidate', () => {
   const state = trailing(THREE, TWO)
   const log = { acceptedBallot: ballot(1, 2), last: 2 }
