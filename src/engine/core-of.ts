@@ -9,7 +9,7 @@ import { nodeId } from '../core/ids.ts'
 import { createXPaxos } from '../core/xpaxos/core.ts'
 import { type Retention, STRETCH_SIZE_BYTES, createRetention } from '../stages/retention.ts'
 import type { Recovery } from './data-dir.ts'
-import { type NodeSpec, clientIdBaseOf } from './node-spec.ts'
+import { type NodeSpec, type Tuning, clientIdBaseOf } from './node-spec.ts'
 
 export function xpaxosOf(spec: NodeSpec, { wal, configs }: Recovery) {
   const { tuning } = spec
@@ -35,7 +35,9 @@ export function xpaxosOf(spec: NodeSpec, { wal, configs }: Recovery) {
 }
 
 /** Never more than a link, a segment or a ring takes as one, the ring like a batch (config.ts). */
-const catchUpBytesMaxOf = (tuning: NodeSpec['tuning']): number =>
+export const catchUpBytesMaxOf = (
+  tuning: Pick<Tuning, 'catchUpRatio' | 'batchBytesMax' | 'ringSizeBytes' | 'walSegmentSizeBytes'>,
+): number =>
   Math.min(
     tuning.catchUpRatio * tuning.batchBytesMax,
     FRAME_SIZE_MAX_BYTES,

@@ -8,7 +8,7 @@
  * only in that state (R14); nothing is answered before it is durable (R3).
  */
 import type { FrameRef } from '../frame-ref.ts'
-import type { Ballot, LogIndex, NodeId } from '../ids.ts'
+import { type Ballot, type LogIndex, type NodeId, ballotOwner } from '../ids.ts'
 import { appendEntries, beginSync, commitSync, dropSync, extendSync } from './log.ts'
 import type { Accept, AcceptSync, Chosen, Prepare, Promise1 } from './messages.ts'
 import {
@@ -71,7 +71,8 @@ export function onAcceptSync(
   effects: Effects,
 ): void {
   const { ballot, prev, through } = message
-  if (ballot !== state.promised) return reject(state, effects, from, message)
+  const isOwners = ballotOwner(ballot) === from // nobody else orders in it (R4)
+  if (!isOwners || ballot !== state.promised) return reject(state, effects, from, message)
   if (state.acceptedBallot === ballot) {
     // A repeated transaction: it was committed here, so its frames are of the log already.
     return acknowledge(state, effects, from, message)
@@ -118,6 +119,7 @@ export function onAccept(
   effects: Effects,
 ): void {
   const { ballot } = message
+  if (ballotOwner(ballot) !== from) return reject(state, effects, from, message)
   if (ballot !== state.promised || ballot !== state.acceptedBallot) {
     return reject(state, effects, from, message)
   }

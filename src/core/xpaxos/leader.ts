@@ -113,9 +113,21 @@ export function resetPeer(
   const { leadership } = state
   if (leadership === null || !isVoter(peer.role)) return
   const { adopted, ballot } = leadership
+  const isMine = promise.acceptedBallot === ballot
+  if (isMine && isImpossible(state, promise.last, effects)) return
   resetStream(state, peer)
   peer.phase = 'streaming'
+<<<<<<< HEAD
   if (promise.acceptedBallot === ballot) {
+||||||| 760c5ca
+  if (promise.acceptedBallot === ballot) {
+    peer.syncPoint = adopted.last
+    peer.syncThrough = adopted.last
+=======
+  if (isMine) {
+    peer.syncPoint = adopted.last
+    peer.syncThrough = adopted.last
+>>>>>>> gaps
     onMatched(state, peer, promise.last, effects)
     peer.next = (promise.last + 1) as LogIndex
   } else {
@@ -195,6 +207,7 @@ export function onAccepted(state: State, from: NodeId, message: Accepted, effect
   if (from !== state.self.id) {
     const peer = peerOf(state, from)
     if (peer === undefined) return // it was removed: its late answer counts for nobody
+    if (isImpossible(state, message.through, effects)) return
     onMatched(state, peer, message.through, effects)
     return landed(state, peer, message)
   }
@@ -203,8 +216,15 @@ export function onAccepted(state: State, from: NodeId, message: Accepted, effect
   choose(state, effects)
 }
 
+/** A follower holds nothing of this ballot that was never sent: who says so counts for nothing. */
+function isImpossible(state: State, through: LogIndex, effects: Effects): boolean {
+  if (through <= lastOf(state.tail)) return false
+  event(effects, 'chain-mismatch', through)
+  return true
+}
+
 function onMatched(state: State, peer: Peer, through: LogIndex, effects: Effects): void {
-  assert(through <= lastOf(state.tail), 'a follower holds nothing of this ballot we never sent')
+  assert(through <= lastOf(state.tail), 'what is counted is in the own log')
   if (isVoter(peer.role)) noteAccepted(state, peer.id, through)
   if (through <= peer.matched) return
   peer.matched = through
