@@ -117,17 +117,7 @@ export function resetPeer(
   if (isMine && isImpossible(state, promise.last, effects)) return
   resetStream(state, peer)
   peer.phase = 'streaming'
-<<<<<<< HEAD
-  if (promise.acceptedBallot === ballot) {
-||||||| 760c5ca
-  if (promise.acceptedBallot === ballot) {
-    peer.syncPoint = adopted.last
-    peer.syncThrough = adopted.last
-=======
   if (isMine) {
-    peer.syncPoint = adopted.last
-    peer.syncThrough = adopted.last
->>>>>>> gaps
     onMatched(state, peer, promise.last, effects)
     peer.next = (promise.last + 1) as LogIndex
   } else {
