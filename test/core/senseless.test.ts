@@ -142,7 +142,7 @@ test.each(Object.keys(roles))('a %s bears what no core would send, in any order'
         expect(state.floor).toBeGreaterThanOrEqual(floor)
         expect(state.acceptedBallot).toBeLessThanOrEqual(state.promised)
         expect(lastOf(state.tail)).toBeGreaterThanOrEqual(state.floor)
-        const now = chainAt(state.tail, floor as LogIndex)
+        const now = chainAt(state.tail, floor)
         if (now >= 0) expect(now).toBe(floorChain)
       }
     }),

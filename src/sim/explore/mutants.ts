@@ -82,7 +82,7 @@ export const EXPLORER_MUTANTS: readonly ExplorerMutant[] = [
   {
     name: 'votes-of-any-ballot-counted',
     invariant: 'I8',
-    also: ['no-panic'],
+    also: ['no-panic', 'I5'],
     file: `${X}/leader.ts`,
     from: 'message.ballot !== leadership.ballot) return\n' + '  if (from !== state.self.id) {',
     to: 'message.ballot < 0) return\n' + '  if (from !== state.self.id) {',
