@@ -1,8 +1,8 @@
 /**
- * `npm run campaign -- [SECONDS] [FIRST]`: a long simulation on all cores; a third of the time micro
- * schedules, the rest what every seed draws for itself. Begins at the seed FIRST (default 1 million:
- * apart from those that tests run). Writes results/simulation.json and .md. Exit status 1 when
- * anything was violated or a counter stayed at 0, 2 for bad usage.
+ * `npm run campaign -- [SECONDS] [FIRST]`: a long simulation on all cores; a third of the time
+ * micro schedules, the rest what every seed draws for itself. Begins at the seed FIRST (default 1
+ * million: apart from those that tests run). Writes results/simulation.json and .md. Exit status 1
+ * when anything was violated or a counter stayed at 0, 2 for bad usage.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'

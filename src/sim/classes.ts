@@ -129,7 +129,7 @@ export const CLASSES = {
     size: 'full',
   },
   membership: {
-    share: 12,
+    share: 10,
     what: 'members come, change and go, leadership is handed over; few faults',
     engine: 'xpaxos',
     faults: ['crash', 'kill', 'isolate', 'cut', 'stall', 'reset'],
@@ -138,7 +138,7 @@ export const CLASSES = {
     operators: true,
   },
   'mixed-member': {
-    share: 20,
+    share: 16,
     what: 'the same under every fault kind at once',
     engine: 'xpaxos',
     faults: FAULTS,

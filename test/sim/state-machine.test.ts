@@ -37,7 +37,7 @@ test('state that is shared between instances is found', () => {
     payload,
     seeds,
   })
-  expect(problems[0]).toMatch(/^seed 1: two instances of node \d differ at \d+$/)
+  expect(problems[0]).toMatch(/^seed \d: two instances of node \d differ at \d+$/)
 })
 
 test.each([
