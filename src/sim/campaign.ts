@@ -65,10 +65,19 @@ export async function runCampaign(options: CampaignOptions): Promise<SimResult> 
 }
 
 /** Runs one seed in a worker of its own. */
-export function replaySeed(task: ReplayTask, mutant: string | null): Promise<ReplayResult> {
-  return withPool(
-    { mutant, workers: 1 },
-    (pool) => pool.run(task, { name: 'replay' }) as Promise<ReplayResult>,
+export async function replaySeed(task: ReplayTask, mutant: string | null): Promise<ReplayResult> {
+  const [result] = await replaySeeds([task], mutant, 1)
+  return result!
+}
+
+/** Runs seeds in so many workers. */
+export function replaySeeds(
+  tasks: readonly ReplayTask[],
+  mutant: string | null,
+  workers: number,
+): Promise<ReplayResult[]> {
+  return withPool({ mutant, workers }, (pool) =>
+    Promise.all(tasks.map((task) => pool.run(task, { name: 'replay' }) as Promise<ReplayResult>)),
   )
 }
 

@@ -318,6 +318,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
 
   const onRead = (words: Float64Array, base: number): number => {
     const mode = reads.READ_MODES[words[base + 2]!]!
+    if (mode === 'stale') lookAtClocks()
     step({ kind: 'read-asked', id: words[base + 1]!, mode, boundMs: words[base + 3]! })
     return 1
   }
@@ -361,6 +362,11 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     lease !== null && isLeaseValid(lease, leaseLifeOf(lease), nowMs(), wiring.wallMs())
       ? message
       : otherwise
+  /** Age counts by a clock that may have stood still, or gone on, since the last tick (R35). */
+  const lookAtClocks = (): void => {
+    watchClocks(nowMs())
+    tick()
+  }
   /** Never 0, which would mean that no lease is asked for. */
   const lifeOfLease = (): number => (lease === null ? 0 : leaseLifeOf(lease)) || NO_LIFE
   /** Before the tick: what was counted by a clock that stood still is void (R34, R35). */

@@ -142,6 +142,16 @@ test('a jump is told without leases too: a stale read counts by the same clock',
   expect(kinds.join()).toBe('tick,clock-jumped,tick')
 })
 
+test('a stale read after a sleep waits for no tick: the core is told of the jump first', () => {
+  const inputs: string[] = []
+  const { ask, clock } = open(({ kind }) => void inputs.push(kind), false)
+  ask(1, reads.READ_MODES.indexOf('stale'), 250)
+  inputs.length = 0
+  clock.wall += 540 // the monotonic clock stood still: no tick is due
+  ask(2, reads.READ_MODES.indexOf('stale'), 250)
+  expect(inputs).toEqual(['clock-jumped', 'read-asked'])
+})
+
 test('after a pause the core is told the time before it is asked anything', () => {
   const kinds: string[] = []
   const { stage, ask, clock } = open((input) => kinds.push(input.kind))
