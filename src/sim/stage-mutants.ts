@@ -87,22 +87,6 @@ export const STAGE_MUTANTS: readonly Mutant[] = [
     classes: CLIENTS,
   },
   {
-    name: 'stale-after-sleep',
-    invariant: 'I9',
-    file: `${X}/reads.ts`,
-    from: 'reads.heard.at = -1\n  reads.heard.chosenAt = -1\n  reads.heard.contentAt = -1',
-    to: 'reads.roundNumber += 0',
-    classes: ['clients', 'clock', 'pause'],
-  },
-  {
-    name: 'stale-before-the-tick',
-    invariant: 'I9',
-    file: `${S}/decide-stage.ts`,
-    from: "if (mode === 'stale') lookAtClocks()",
-    to: 'if (mode.length < 0) lookAtClocks()',
-    classes: ['clients', 'clock', 'pause'],
-  },
-  {
     name: 'answer-of-another-key',
     invariant: 'I9',
     file: `${S}/read-desk.ts`,
