@@ -63,7 +63,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     files: [
       { path: /^src\/sim\/campaign\.ts$/, outside: ['piscina'] },
       { path: /^src\/sim\/sim\.worker\.ts$/, outside: ['node:worker_threads'] },
-      { path: /^src\/sim\/plant\.ts$/, outside: ['node:module'] },
+      { path: /^src\/sim\/plant\.ts$/, outside: ['node:fs', 'node:module', 'node:url'] },
     ],
   },
   server: {

@@ -2,7 +2,9 @@
  * Puts one mutant into the sources that this thread loads from now on. Works from a checkout only:
  * a build has other text and no need of it.
  */
+import { readFileSync } from 'node:fs'
 import { registerHooks } from 'node:module'
+import { fileURLToPath } from 'node:url'
 import { ReplicaError } from '../base/errors.ts'
 import { EXPLORER_MUTANTS } from './explore/mutants.ts'
 import { MUTANTS, type Mutant } from './mutants.ts'
@@ -27,12 +29,9 @@ export function plant(name: string): void {
   const url = new URL(`../../${mutant.file}`, import.meta.url).href
   registerHooks({
     load(target, context, nextLoad) {
-      const loaded = nextLoad(target, context)
-      if (target !== url) return loaded
-      const { source } = loaded
-      const text =
-        typeof source === 'string' ? source : Buffer.from(source as Uint8Array).toString()
-      return { ...loaded, source: mutated(mutant, text) }
+      if (target !== url) return nextLoad(target, context)
+      const source = mutated(mutant, readFileSync(fileURLToPath(url), 'utf8'))
+      return { format: 'module-typescript', source, shortCircuit: true }
     },
   })
 }
