@@ -30,6 +30,7 @@ export function exitOf(error: unknown, print: (line: string) => void): Exit {
     print(error instanceof Error ? (error.stack ?? error.message) : String(error))
     return EXIT.failed
   }
+  if (error.code === 'E_ABORTED') return printed(['interrupted'], EXIT.interrupted, print)
   const exit = USAGE_CODES.has(error.code) ? EXIT.badUsage : EXIT.failed
   return printed(problemsOf(error), exit, print)
 }

@@ -3,7 +3,7 @@
  * results/mutants.json and results/mutants.md. Exit status 0 when all are caught as expected, 1
  * otherwise, 2 for bad usage. Names as arguments run those alone and write nothing.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { performance } from 'node:perf_hooks'
 import { environmentOf } from '../../native-free-bench/environment.ts'
@@ -11,8 +11,7 @@ import { type MutantResult, SCHEDULES_MAX, runMutant } from '../sim/mutant-campa
 import { MUTANTS } from '../sim/mutants.ts'
 import { mutated } from '../sim/plant.ts'
 import { type Exit, EXIT } from './exit.ts'
-
-const FOLDER = 'results'
+import { writeResult } from './long-runs.ts'
 
 async function main(names: readonly string[]): Promise<Exit> {
   const unknown = names.filter((name) => !MUTANTS.some((mutant) => mutant.name === name))
@@ -53,16 +52,9 @@ const rowOf = ({ mutant, expected, found, asExpected, schedules, replay }: Mutan
 
 function write(results: readonly MutantResult[], summary: Readonly<Record<string, unknown>>): void {
   const environment = environmentOf('.', new Date())
-  mkdirSync(FOLDER, { recursive: true })
-  const schema = 'xpaxos-mutants/1'
-  const json = { schema, environment, schedulesMax: SCHEDULES_MAX, ...summary, results }
-  writeFileSync(`${FOLDER}/mutants.json`, `${JSON.stringify(json, null, 2)}\n`)
-  const { commit, dirty, node, cpuModel } = environment
+  const json = { schema: 'xpaxos-mutants/1', schedulesMax: SCHEDULES_MAX, ...summary, results }
   const text = [
-    '# Mutants',
-    '',
-    `Written by \`npm run mutants\` at ${commit}${dirty ? ' (changed)' : ''}, Node ${node},`,
-    `${cpuModel}. Each is run over at most ${SCHEDULES_MAX} schedules, until it is caught.`,
+    `Each is run over at most ${SCHEDULES_MAX} schedules, until it is caught.`,
     '',
     '| mutant | must violate | violated | schedules | replay |',
     '|---|---|---|---|---|',
@@ -71,7 +63,8 @@ function write(results: readonly MutantResult[], summary: Readonly<Record<string
     `Median of schedules: ${String(summary['median'])}.`,
     '',
   ]
-  writeFileSync(`${FOLDER}/mutants.md`, text.join('\n'))
+  const origin = { file: 'mutants', title: 'Mutants', command: 'npm run mutants', environment }
+  writeResult(origin, json, text.join('\n'))
 }
 
 process.exitCode = await main(process.argv.slice(2))
