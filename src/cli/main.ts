@@ -54,6 +54,7 @@ function programOf(onExit: (exit: Exit) => void): Command {
   addSim(program, onExit)
   addVerify(program, onExit)
   addDisaster(program, onExit)
+  addWal(program, onExit)
   for (const name of MISSING_COMMANDS) addMissing(program, name)
   return program
 }
@@ -86,11 +87,9 @@ function addCheck(program: Command, onExit: (exit: Exit) => void): void {
     .addOption(new Flag('--format [name]', 'jepsen or jsonl (default: by the first character)'))
     .addOption(new Flag('--timeout [seconds]', 'then unknown (default 60)').default('60', '60'))
   command.action(async () => {
-    const isFlag = (arg: string): boolean => arg.startsWith('-')
-    const unknown = command.args.filter(isFlag).map((arg) => `${arg}: no such option`)
-    const files = command.args.filter((arg) => !isFlag(arg))
+    const { names, unknown } = sorted(command.args)
     const { runCheck } = await import('./check.ts')
-    onExit(runCheck(command.opts(), files, unknown))
+    onExit(runCheck(command.opts(), names, unknown))
   })
 }
 
@@ -161,12 +160,34 @@ function addDisaster(program: Command, onExit: (exit: Exit) => void): void {
     .addOption(new Flag('--members [list]', '1:voter:9,2,3:logger: what the cluster started with'))
     .addOption(new Flag('--weight [1..9]', 'force-promote: of the survivor (default 5)'))
   command.action(async () => {
-    const isFlag = (arg: string): boolean => arg.startsWith('-')
-    const unknown = command.args.filter(isFlag).map((arg) => `${arg}: no such option`)
-    const names = command.args.filter((arg) => !isFlag(arg))
+    const { names, unknown } = sorted(command.args)
     const { runDisaster } = await import('./disaster.ts')
     onExit(runDisaster(command.opts(), names, unknown))
   })
+}
+
+function addWal(program: Command, onExit: (exit: Exit) => void): void {
+  const command = program
+    .command('wal')
+    .description("read a stopped node's log: show what is in it, or check every byte")
+    .argument('[ACTION]', 'inspect or verify')
+    .argument('[DIR]', "the node's data directory")
+    .helpOption('--help', 'print this help')
+    .allowUnknownOption() // refused below, together with every other problem
+    .allowExcessArguments()
+    .addOption(new Flag('--records', 'inspect: a line a record'))
+  command.action(async () => {
+    const { names, unknown } = sorted(command.args)
+    const { runWal } = await import('./wal.ts')
+    onExit(runWal(command.opts(), names, unknown))
+  })
+}
+
+/** Positional arguments, and options that there are not. */
+function sorted(args: readonly string[]): { names: string[]; unknown: string[] } {
+  const isFlag = (arg: string): boolean => arg.startsWith('-')
+  const unknown = args.filter(isFlag).map((arg) => `${arg}: no such option`)
+  return { names: args.filter((arg) => !isFlag(arg)), unknown }
 }
 
 /** Values are optional to the parser, so that a missing one is refused with the others. */

@@ -4,7 +4,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { openCluster, temporaryFolder, text, until } from '../support/engine.ts'
+import { openCluster, stoppedCluster, temporaryFolder, text } from '../support/engine.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 const MEMBERS = '1:voter:9,2,3:logger'
@@ -13,17 +13,7 @@ const NODES = [{ id: 1, weight: 9 }, { id: 2 }, { id: 3, role: 'logger' as const
 const run = (...args: string[]) =>
   spawnSync(process.execPath, [MAIN, 'disaster', ...args], { encoding: 'utf8' })
 
-/** A cluster `orders` that was stopped in order, three entries in its log. */
-async function stopped(): Promise<string> {
-  const dataDir = temporaryFolder()
-  const options = { nodes: NODES, clusterId: 'orders', stateMachine: 'hash', dataDir } as const
-  const cluster = await openCluster(options)
-  let index = 0
-  for (const entry of ['a', 'b', 'c']) ({ index } = await cluster.propose(text(entry)))
-  await until('all hold it', () => cluster.nodes.every((node) => node.status().durable >= index))
-  await cluster.close()
-  return dataDir
-}
+const stopped = () => stoppedCluster({ nodes: NODES, clusterId: 'orders' })
 
 const imageOf = (dir: string): string =>
   readdirSync(dir)

@@ -70,6 +70,17 @@ export async function openCluster(options: LocalClusterOptions): Promise<OpenClu
   return { ...cluster, events }
 }
 
+/** The folder of a cluster that was stopped in order, with three entries in every log. */
+export async function stoppedCluster(options: Partial<LocalClusterOptions> = {}): Promise<string> {
+  const dataDir = temporaryFolder()
+  const cluster = await openCluster({ stateMachine: 'hash', dataDir, ...options })
+  let index = 0
+  for (const entry of ['a', 'b', 'c']) ({ index } = await cluster.propose(text(entry)))
+  await until('all hold it', () => cluster.nodes.every((node) => node.status().durable >= index))
+  await cluster.close()
+  return dataDir
+}
+
 /** All follow one leader: the elections of a start on a busy machine are over. */
 export const settled = (nodes: readonly ReplicaNode[]): Promise<void> =>
   until('all follow one leader', () => {
