@@ -58,7 +58,7 @@ test('inspect shows whose log it is, its range and each record, and writes nothi
   expect(imageOf(dir)).toBe(before)
 })
 
-test('verify counts what it read; a flipped bit in what was synced is told, and where', async () => {
+test('verify counts what it read; a bit flipped in what was synced is told', async () => {
   const dir = join(await stopped(), 'node-2')
   const { status, stdout } = run('verify', dir)
   expect(status).toBe(0)
