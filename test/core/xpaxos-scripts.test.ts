@@ -11,6 +11,7 @@ import { type Ballot, type NodeId, ballotOf, ballotOwner, ballotRound } from '..
 import { createXPaxos } from '../../src/core/xpaxos/core.ts'
 import type { XPaxosMessage } from '../../src/core/xpaxos/messages.ts'
 import { type Command, runScript } from '../support/datadriven.ts'
+import { CONFIG } from '../support/core-state.ts'
 import { type Ring, createRing, place } from '../support/ring-model.ts'
 
 const FOLDER = new URL('./testdata/', import.meta.url)
@@ -90,19 +91,9 @@ function start(session: Session, args: Command['args']): string {
   const roles = (args.get('members') ?? 'voter,voter,voter').split(',')
   const members = roles.map((role, i) => ({ id: i + 1, role, weight: 5 }) as unknown as Member)
   session.core = createXPaxos({
+    ...CONFIG,
     self: Number(args.get('self') ?? 2) as NodeId,
     members,
-    heartbeatMs: 20,
-    electionTimeoutMs: 100,
-    windowBytes: 2 ** 16,
-    batchBytesMax: 4_096,
-    batchEntriesMax: 100,
-    catchUpBytesMax: 4_096,
-    pipelineDepth: 4,
-    seed: 1,
-    requestBase: 0,
-    leaseMs: 0,
-    driftPerMille: 0,
   })
   session.view = viewOf(session.core)
   return session.view

@@ -11,42 +11,34 @@ import {
   type NodeOptions,
   type ReplicaNode,
   encodeCas,
-  encodePut,
 } from '../../src/engine/index.ts'
 import {
+  CALM,
   type OpenCluster,
   codeOf,
   failing,
-  openCluster,
+  openStore,
   openTcpNode,
+  put,
   settled,
   temporaryFolder,
   text,
   textOf,
   until,
+  valueOf,
   verdictOf,
 } from '../support/engine.ts'
 import { consume, show } from '../support/watch.ts'
 
 const QUICK = { heartbeatMs: 50, electionTimeoutMs: 500 }
-const CALM = { heartbeatMs: 100, electionTimeoutMs: 3_000 }
 const MEMBERS = [{ id: 1 }, { id: 2 }, { id: 3 }]
 
 const open = (options: Partial<LocalClusterOptions> = {}) =>
-  openCluster({
-    ...{ nodes: 3, stateMachine: 'kv', dataDir: temporaryFolder(), layout: 'inline' },
-    ...options,
-    tuning: { ...QUICK, ...options.tuning },
-  })
+  openStore({ layout: 'inline', ...options, tuning: { ...QUICK, ...options.tuning } })
 
-const put = (key: string, value: string): Uint8Array => encodePut(text(key), text(value))
 const cas = (key: string, expected: string, value: string): Uint8Array =>
   encodeCas(text(key), text(expected), text(value))
 const isDone = (result: Uint8Array | null): boolean => result?.[0] === 1
-/** Null: the store has no such key. */
-const valueOf = (result: Uint8Array): string | null =>
-  result[0] === 1 ? textOf(result.subarray(1)) : null
-
 /** What passes by itself while leadership changes. */
 const PASSING = [
   ...['E_NOT_LEADER', 'E_LEADERSHIP_LOST', 'E_TRANSFERRING', 'E_CHANGE_REFUSED'],

@@ -1,43 +1,25 @@
 /** Reads of a real cluster: what each consistency promises, who refuses, and three semantics. */
 import { expect, test } from 'vitest'
-import {
-  type LocalClusterOptions,
-  type ReplicaNode,
-  type StateMachine,
-  encodePut,
-  openNode,
-} from '../../src/engine/index.ts'
+import { type ReplicaNode, type StateMachine, openNode } from '../../src/engine/index.ts'
 import type { LayoutName } from '../../src/engine/topology.ts'
 import {
   TUNING,
   codeOf,
   failing,
   listMachines,
-  openCluster,
+  openStore,
   proposeAgain,
+  put,
   temporaryFolder,
   text,
   textOf,
   until,
+  valueOf,
 } from '../support/engine.ts'
 import { consume } from '../support/watch.ts'
 
-/** What is read is the subject here, not who leads: a busy machine changes no leader. */
-const CALM = { heartbeatMs: 100, electionTimeoutMs: 3_000 }
-
-const open = (options: Partial<LocalClusterOptions> = {}) =>
-  openCluster({
-    ...{ nodes: 3, stateMachine: 'kv', dataDir: temporaryFolder() },
-    ...options,
-    tuning: { ...CALM, ...options.tuning },
-  })
-
-const put = (key: string, value: string): Uint8Array => encodePut(text(key), text(value))
 /** Of a put: where the key stands, and the first letter of `k`. */
 const [KEY_AT, LETTER_K] = [3, 107]
-/** A value of the key-value store; null: it has none. */
-const valueOf = (result: Uint8Array): string | null =>
-  result[0] === 1 ? textOf(result.subarray(1)) : null
 const others = (nodes: readonly ReplicaNode[], node: ReplicaNode): ReplicaNode[] =>
   nodes.filter((one) => one !== node)
 
@@ -60,7 +42,7 @@ test.each(LAYOUTS)(
   async (layout) => {
     const nodes = [{ id: 1 }, { id: 2 }, { id: 3, role: 'learner' as const }]
     const tuning = { leaseMs: 400 }
-    const cluster = await open({ layout, nodes, tuning })
+    const cluster = await openStore({ layout, nodes, tuning })
     const { token, index } = await cluster.propose(put('k', 'v'))
     expect(token).toEqual({ cluster: 'xpaxos', epoch: 0, index })
     for (const node of cluster.nodes) {
@@ -78,7 +60,7 @@ test.each(LAYOUTS)(
 // ---- The three semantics ---------------------------------------------------------------------
 
 test('everything through the leader (Chubby): each read sees every write before it', async () => {
-  const cluster = await open()
+  const cluster = await openStore()
   const leader = await cluster.leader()
   for (let i = 0; i < 200; i++) {
     await leader.propose(put('k', String(i)))
@@ -87,7 +69,7 @@ test('everything through the leader (Chubby): each read sees every write before 
 })
 
 test('linearizable writes, FIFO clients (ZooKeeper): a session never goes back', async () => {
-  const cluster = await open()
+  const cluster = await openStore()
   let { token } = await cluster.propose(put('k', '0'))
   let seen = 0
   // Watches of the same client at each node: the change is seen before the new state.
@@ -122,7 +104,7 @@ test('linearizable writes, FIFO clients (ZooKeeper): a session never goes back',
 })
 
 test('write then read, or sync, at any node: the newest of what others wrote', async () => {
-  const cluster = await open()
+  const cluster = await openStore()
   const [reader] = others(cluster.nodes, await cluster.leader())
   for (let i = 0; i < 50; i++) {
     await cluster.propose(put('k', String(i)))
@@ -138,7 +120,7 @@ test('write then read, or sync, at any node: the newest of what others wrote', a
 // ---- Many, large, late -----------------------------------------------------------------------
 
 test('thousands of reads at once, of all nodes, each with its own answer', async () => {
-  const cluster = await open()
+  const cluster = await openStore()
   for (let i = 0; i < 100; i++) await cluster.propose(put(`k${i}`, `v${i}`))
   const readAt = (node: ReplicaNode) =>
     Array.from({ length: 10_000 }, async (_, i) => {
@@ -154,7 +136,7 @@ test('questions and answers up to their bounds, and refusals beyond', async () =
     ...listMachines().make(),
     query: (question) => new Uint8Array(Number(textOf(question.subarray(0, 8)))),
   })
-  const cluster = await open({ nodes: 1, stateMachine: machine })
+  const cluster = await openStore({ nodes: 1, stateMachine: machine })
   const [node] = cluster.nodes
   const size = (bytes: number): Uint8Array => text(String(bytes).padStart(8, '0'))
   const most = 2 * 1024 * 1024
@@ -175,7 +157,7 @@ test('a query that throws fails alone', async () => {
       return question
     },
   })
-  const cluster = await open({ nodes: 1, stateMachine: machine })
+  const cluster = await openStore({ nodes: 1, stateMachine: machine })
   const [good, bad] = ['good', 'bad'].map((word) => failing(cluster.nodes[0]!.read(text(word))))
   expect(codeOf(await bad)).toBe('E_QUERY_FAILED')
   expect(await good).toBe('it did not fail')
@@ -188,7 +170,7 @@ test('a state machine without query refuses reads, and syncs', async () => {
     delete machine.query
     return machine
   }
-  const cluster = await open({ stateMachine: machine })
+  const cluster = await openStore({ stateMachine: machine })
   const { index } = await cluster.propose(text('x'))
   expect(codeOf(await failing(cluster.nodes[0]!.read(text('x'))))).toBe('E_NOT_AVAILABLE')
   expect((await cluster.nodes[0]!.sync()).token.index).toBeGreaterThanOrEqual(index)
@@ -196,16 +178,16 @@ test('a state machine without query refuses reads, and syncs', async () => {
 
 test('a logger, and Basic Paxos, refuse reads', async () => {
   const nodes = [{ id: 1 }, { id: 2 }, { id: 3, role: 'logger' as const }]
-  const cluster = await open({ nodes })
+  const cluster = await openStore({ nodes })
   expect(codeOf(await failing(cluster.nodes[2]!.read(text('k'))))).toBe('E_NOT_AVAILABLE')
   expect(codeOf(await failing(cluster.nodes[2]!.sync()))).toBe('E_NOT_AVAILABLE')
-  const basic = await open({ nodes: 1, engine: 'basic-paxos' })
+  const basic = await openStore({ nodes: 1, engine: 'basic-paxos' })
   expect(codeOf(await failing(basic.nodes[0]!.read(text('k'))))).toBe('E_NOT_AVAILABLE')
 })
 
 test('a Logger that becomes a follower answers reads', async () => {
   const nodes = [{ id: 1 }, { id: 2 }, { id: 3, role: 'logger' as const }]
-  const cluster = await open({ nodes, layout: 'inline' })
+  const cluster = await openStore({ nodes, layout: 'inline' })
   const leader = await cluster.leader()
   const { token } = await leader.propose(put('k', 'v'))
   await leader.changeMembership({ kind: 'role', id: 3, role: 'voter' })
@@ -216,7 +198,7 @@ test('a Logger that becomes a follower answers reads', async () => {
 })
 
 test('what a read asks for is checked before anything is sent', async () => {
-  const cluster = await open({ nodes: 1 })
+  const cluster = await openStore({ nodes: 1 })
   const [node] = cluster.nodes
   const token = { cluster: 'xpaxos', epoch: 0, index: 0 }
   const codes = [
@@ -236,7 +218,7 @@ test('what a read asks for is checked before anything is sent', async () => {
 })
 
 test('a token of what is not there yet waits, for its time or its signal', async () => {
-  const cluster = await open()
+  const cluster = await openStore()
   const [node] = others(cluster.nodes, await cluster.leader())
   const { token } = await cluster.propose(put('k', '1'))
   const ahead = { ...token, index: token.index + 1 }
@@ -254,11 +236,11 @@ test('a token of what is not there yet waits, for its time or its signal', async
 
 test('a token survives a restart of the node that gave it', async () => {
   const dataDir = temporaryFolder()
-  const first = await open({ dataDir })
+  const first = await openStore({ dataDir })
   await first.propose(put('k', 'v'))
   const { token } = await first.nodes[1]!.sync()
   await first.close()
-  const second = await open({ dataDir })
+  const second = await openStore({ dataDir })
   for (const node of second.nodes) {
     const { result } = await node.read(text('k'), { consistency: 'session', token })
     expect(valueOf(result)).toBe('v') // never the empty store of a node that still replays
@@ -289,7 +271,7 @@ test('a read at a node that finds no leader is refused, a stale one by its bound
 })
 
 test('by lease a leader reads while its followers are gone, and only for so long', async () => {
-  const cluster = await open({ tuning: { leaseMs: 2_000, electionTimeoutMs: 5_000 } })
+  const cluster = await openStore({ tuning: { leaseMs: 2_000, electionTimeoutMs: 5_000 } })
   const leader = await cluster.leader()
   await leader.propose(put('k', 'v'))
   await until('the lease is there', () => leader.status().leased)

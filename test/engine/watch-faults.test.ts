@@ -1,20 +1,17 @@
 /** T24: no death, restart or trim makes a gap or a repeat in what a watch tells. */
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import {
-  type LocalClusterOptions,
-  type ReplicaNode,
-  type Watch,
-  type WatchEvent,
-  encodePut,
-} from '../../src/engine/index.ts'
+import type { LocalClusterOptions, ReplicaNode, Watch, WatchEvent } from '../../src/engine/index.ts'
 import type { LayoutName } from '../../src/engine/topology.ts'
 import {
+  CALM,
   codeOf,
   failing,
   openCluster,
+  openStore,
   openTcpNode,
   proposeAgain,
+  put,
   settled,
   temporaryFolder,
   text,
@@ -22,16 +19,9 @@ import {
 } from '../support/engine.ts'
 import { consume, indexesOf, recorders, show } from '../support/watch.ts'
 
-const CALM = { heartbeatMs: 100, electionTimeoutMs: 3_000 }
-
 const open = (options: Partial<LocalClusterOptions> = {}) =>
-  openCluster({
-    ...{ nodes: 3, stateMachine: 'kv', dataDir: temporaryFolder(), layout: 'inline' },
-    ...options,
-    tuning: { ...CALM, ...options.tuning },
-  })
+  openStore({ layout: 'inline', ...options })
 
-const put = (key: string, value: string): Uint8Array => encodePut(text(key), text(value))
 const last = <T>(items: readonly T[]): T | undefined => items.at(-1)
 
 /** A client that follows the log, from node to node as they die, by the token of its last watch. */

@@ -3,36 +3,19 @@
  * them, a slow consumer costs nobody anything, and every refusal. Deaths: watch-faults.test.ts.
  */
 import { expect, test } from 'vitest'
-import {
-  type LocalClusterOptions,
-  type ReplicaNode,
-  type StateMachine,
-  type WatchEvent,
-  encodePut,
+import type {
+  LocalClusterOptions,
+  ReplicaNode,
+  StateMachine,
+  WatchEvent,
 } from '../../src/engine/index.ts'
 import type { LayoutName } from '../../src/engine/topology.ts'
-import {
-  codeOf,
-  failing,
-  openCluster,
-  temporaryFolder,
-  text,
-  textOf,
-  until,
-} from '../support/engine.ts'
+import { codeOf, failing, openStore, put, text, textOf, until } from '../support/engine.ts'
 import { consume, indexesOf, recorders, show } from '../support/watch.ts'
 
-/** What is told is the subject here, not who leads: a busy machine changes no leader. */
-const CALM = { heartbeatMs: 100, electionTimeoutMs: 3_000 }
-
 const open = (options: Partial<LocalClusterOptions> = {}) =>
-  openCluster({
-    ...{ nodes: 3, stateMachine: 'kv', dataDir: temporaryFolder(), layout: 'inline' },
-    ...options,
-    tuning: { ...CALM, ...options.tuning },
-  })
+  openStore({ layout: 'inline', ...options })
 
-const put = (key: string, value: string): Uint8Array => encodePut(text(key), text(value))
 const last = <T>(items: readonly T[]): T | undefined => items.at(-1)
 
 // ---- Every node tells the same -----------------------------------------------------------------

@@ -49,7 +49,7 @@ import {
   noteStored,
 } from './oracle.ts'
 import { type Random, below, between, chance, createRandom } from './random.ts'
-import { type Queue, createQueue, pop, push } from './time-queue.ts'
+import { type Queue, createQueue, pop, push } from '../../src/sim/queue.ts'
 import {
   type Content,
   type Log,

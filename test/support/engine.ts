@@ -15,6 +15,7 @@ import {
   type Proposed,
   type ReplicaNode,
   type StateMachine,
+  encodePut,
   openLocalCluster,
   openNode,
 } from '../../src/engine/index.ts'
@@ -69,6 +70,23 @@ export async function openCluster(options: LocalClusterOptions): Promise<OpenClu
   await settled(cluster.nodes)
   return { ...cluster, events }
 }
+
+/** For tests whose subject is not who leads: a busy machine changes no leader. */
+export const CALM = { heartbeatMs: 100, electionTimeoutMs: 3_000 }
+
+/** Three nodes with a key-value store each, where nothing else is said. */
+export const openStore = (options: Partial<LocalClusterOptions> = {}): Promise<OpenCluster> =>
+  openCluster({
+    ...{ nodes: 3, stateMachine: 'kv', dataDir: temporaryFolder() },
+    ...options,
+    tuning: { ...CALM, ...options.tuning },
+  })
+
+export const put = (key: string, value: string): Uint8Array => encodePut(text(key), text(value))
+
+/** A value of the key-value store; null: it has none. */
+export const valueOf = (result: Uint8Array): string | null =>
+  result[0] === 1 ? textOf(result.subarray(1)) : null
 
 /** The folder of a cluster that was stopped in order, with three entries in every log. */
 export async function stoppedCluster(options: Partial<LocalClusterOptions> = {}): Promise<string> {
