@@ -33,7 +33,9 @@ export const BY_LENGTH_MAX = 500
 export function carryOut(storage: Storage, plan: DisasterPlan, by: string): void {
   const { dir, log } = plan.survey
   const { identity, segmentSizeBytes } = log
-  const options = { dir, identity, segmentSizeBytes, spareSegments: SPARE_SEGMENTS }
+  const acceptsLostDisk = true // what may be lost was named, and accepted
+  const spareSegments = SPARE_SEGMENTS
+  const options = { dir, identity, segmentSizeBytes, spareSegments, acceptsLostDisk }
   const { wal, recovered } = openWal(storage, options)
   try {
     const { promised, acceptedBallot, last, lastChain } = recovered

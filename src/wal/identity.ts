@@ -31,6 +31,9 @@ const TEMP_FILE = 'identity.tmp'
 const LOCK_FILE = 'lock'
 /** Names that a crash before the identity was written may have left. */
 const OWN_BEFORE_IDENTITY = /^(identity\.tmp|lock(\..*)?)$/
+const LOST =
+  'open with durability os when the machine went down: what it acknowledged may be gone; remove ' +
+  'the directory and add the node under a new id'
 const COMPARED = ['clusterId', 'nodeId', 'engine', 'durability'] as const
 
 export const checksumOf = (bytes: Uint8Array): number => crc32(bytes)
@@ -40,23 +43,42 @@ export const identityHashOf = (identity: Identity): number =>
   checksumOf(Buffer.from(textOf(identity)))
 
 /**
- * Checks or makes the directory, and locks it.
+ * Checks or makes the directory, and locks it. With durability `os` the lock is on the disk before
+ * anything is promised: one of an earlier boot says that what was written then may be gone (R5).
+ * @param acceptsLostDisk open it nevertheless
  * @returns the identity as stored
  * @throws ReplicaError E_DATA_DIR with the directory untouched
  */
-export function enterDir(storage: Storage, dir: string, wanted: Identity): Identity {
+export function enterDir(
+  storage: Storage,
+  dir: string,
+  wanted: Identity,
+  acceptsLostDisk = false,
+): Identity {
   const names = storage.list(dir)
   const stored = names === null ? null : readIdentity(storage, dir, names)
   if (stored !== null) compare(dir, stored, wanted)
   if (names === null) storage.makeDir(dir)
-  const holder = storage.tryLock(joinPath(dir, LOCK_FILE))
+  const lock = joinPath(dir, LOCK_FILE)
+  const isUnsynced = wanted.durability === 'os'
+  const isLost = isUnsynced && !acceptsLostDisk && storage.isOfOtherBoot(lock)
+  if (isLost) refuse(dir, LOST)
+  const holder = storage.tryLock(lock)
   if (holder !== null) refuse(dir, `in use by ${holder}`)
   try {
+    if (isUnsynced) syncLock(storage, dir, lock)
     return stored ?? writeIdentity(storage, dir, wanted)
   } catch (error) {
     leaveDir(storage, dir)
     throw error
   }
+}
+
+function syncLock(storage: Storage, dir: string, lock: string): void {
+  const file = storage.open(lock, 'read')
+  storage.datasync(file)
+  storage.close(file)
+  storage.syncDir(dir)
 }
 
 export const leaveDir = (storage: Storage, dir: string): void =>

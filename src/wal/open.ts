@@ -34,6 +34,8 @@ export interface WalOptions {
   readonly segmentSizeBytes?: number
   /** Recycled files that are kept at most, besides the prepared next one. Default 2. */
   readonly spareSegments?: number
+  /** Also when durability `os` and the end of a boot may have cost it its newest records. */
+  readonly acceptsLostDisk?: boolean
   /** Sees every record of the log in order; Basic Paxos folds its own. */
   readonly onRecord?: RecordVisitor
 }
@@ -65,7 +67,7 @@ export function openWal(storage: Storage, options: WalOptions): { wal: Wal; reco
   if (durability === 'none') return opened(createWal(null, durability, null), wanted)
   const segmentSizeBytes = options.segmentSizeBytes ?? SEGMENT_SIZE_DEFAULT_BYTES
   assert(segmentSizeBytes % SEGMENT_HEADER_SIZE_BYTES === 0, 'a segment is whole blocks')
-  const identity = enterDir(storage, dir, wanted)
+  const identity = enterDir(storage, dir, wanted, options.acceptsLostDisk)
   try {
     const identityHash = identityHashOf(identity)
     const onRecord = options.onRecord ?? null

@@ -50,6 +50,7 @@ export function openStorage(): Storage {
     syncDir,
     tryLock,
     unlock: (path) => guard('unlink', () => unlinkSync(path)),
+    isOfOtherBoot,
   }
 }
 
@@ -190,9 +191,17 @@ function readIfThere(path: string): string | null {
   }
 }
 
+/** Never true where the system has no boot id (no /proc). */
+function isOfOtherBoot(path: string): boolean {
+  const holder = guard('read', () => readIfThere(path))
+  return holder !== null && holder.split(' ')[1] !== bootId()
+}
+
+const bootId = (): string => readIfThere('/proc/sys/kernel/random/boot_id')?.trim() ?? ''
+
 /** 'pid boot start-time'; the last two are empty where there is no /proc. */
 function identityOf(pid: number): string {
-  const boot = readIfThere('/proc/sys/kernel/random/boot_id')?.trim() ?? ''
+  const boot = bootId()
   const stat = readIfThere(`/proc/${pid}/stat`) ?? ''
   const start = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '' // the 22nd field
   return `${pid} ${boot} ${start}\n`

@@ -207,18 +207,34 @@ export function trim(wal: Wal, through: LogIndex): number {
 /** Flushes, marks and lets go of files and lock. A failed WAL only lets go. */
 export function closeWal(wal: Wal): void {
   if (wal.state === 'closed') return
+  const { disk } = wal
   try {
     if (wal.state === 'open') {
       flush(wal)
-      const { disk } = wal
-      if (mark(wal) && disk !== null && wal.durability === 'fsync') {
-        guarded(wal, () => disk.storage.datasync(disk.segments.at(-1)!.file))
-      }
+      const isMarked = mark(wal)
+      if (disk !== null) guarded(wal, () => syncAtClose(wal, disk, isMarked))
     }
   } finally {
+    const isInOrder = wal.state === 'open'
     wal.state = 'closed'
-    if (wal.disk !== null) release(wal.disk)
+    if (disk !== null) release(disk)
+    // A lock that comes back with the next boot would say that the machine went down.
+    if (disk !== null && isInOrder && wal.durability === 'os') disk.storage.syncDir(disk.dir)
   }
+}
+
+/** Durability `os` syncs here alone: what was closed in order outlives the machine. */
+function syncAtClose(
+  { durability }: Wal,
+  { storage, dir, segments }: Disk,
+  isMarked: boolean,
+): void {
+  if (durability === 'fsync') {
+    if (isMarked) storage.datasync(segments.at(-1)!.file)
+    return
+  }
+  for (const { file } of segments) storage.datasync(file)
+  storage.syncDir(dir)
 }
 
 /** Lets go of files and lock as the end of a process would: nothing is flushed. For drills. */
