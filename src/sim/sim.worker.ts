@@ -19,6 +19,7 @@ if (mutant !== null) {
 
 export async function chunk(task: ChunkTask): Promise<ChunkResult> {
   const { runChunk } = await import('./chunk.ts')
+  Error.stackTraceLimit = 1 // thousands of refusals a second; a replay shows the rest
   return runChunk(task)
 }
 

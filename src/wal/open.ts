@@ -118,7 +118,8 @@ function stretchesOf({ disk, map, fold }: Wal): Recovered['stretches'] {
  * Behind the log everything becomes zero, so that no record of a torn group comes back later.
  */
 function rewriteTail(storage: Storage, segments: readonly FoundSegment[]): void {
-  const chunk = new Uint8Array(FILL_STEP_BYTES)
+  const longest = Math.max(0, ...segments.map(({ tail, unsyncedFrom }) => tail - unsyncedFrom))
+  const chunk = new Uint8Array(Math.min(FILL_STEP_BYTES, longest))
   for (const segment of segments) {
     const { file, tail, unsyncedFrom, configToWrite } = segment
     for (let at = unsyncedFrom; at < tail; at += chunk.length) {

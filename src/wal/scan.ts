@@ -85,7 +85,8 @@ export interface Window {
 }
 
 export function openWindow(storage: Storage, file: StorageFile): Window {
-  const bytes = new Uint8Array(WINDOW_SIZE_BYTES)
+  const whole = Math.ceil(storage.sizeOf(file) / WORD_SIZE_BYTES) * WORD_SIZE_BYTES
+  const bytes = new Uint8Array(Math.min(WINDOW_SIZE_BYTES, whole))
   return { storage, file, bytes, words: new Float64Array(bytes.buffer), start: 0, end: 0 }
 }
 
