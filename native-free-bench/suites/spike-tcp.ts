@@ -13,7 +13,8 @@ import { fork } from 'node:child_process'
 import * as fs from 'node:fs'
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net'
 import { Worker, isMainThread, workerData } from 'node:worker_threads'
-import { type Config, Generator, UNIT, fold, runAll } from './spike-memory.ts'
+import { Generator, UNIT, fold } from './spike-memory.ts'
+import { type Config, runAll } from './spike-options.ts'
 
 type Report = { sum: number; entries: number; syncs: number; cpuS: number }
 interface Log {

@@ -8,6 +8,7 @@ import { parseBench } from '../options.ts'
 import { violationsOf } from '../report/safety.ts'
 import { tryTrial } from '../run-bench.ts'
 import type { BenchConfig, RunHooks, RunTrial, TrialResult } from '../types.ts'
+import { type RunSpike, runSpike } from './spike.ts'
 
 export type Flags = Readonly<Record<string, string>>
 
@@ -16,6 +17,13 @@ export interface Lab {
   readonly durationS: number
   /** Broken promises of any trial, in words. */
   readonly violations: string[]
+  readonly spike: RunSpike
+  /** What each lane gave, `rounds` times, forth and back. @throws ReplicaError E_ABORTED */
+  readonly alternate: <Name extends string, Value>(
+    lanes: Readonly<Record<Name, () => Promise<Value>>>,
+  ) => Promise<Readonly<Record<Name, readonly Value[]>>>
+  /** One trial. @throws ReplicaError E_ABORTED when interrupted, E_CONFIG_INVALID */
+  readonly trial: (name: string, flags: Flags) => Promise<TrialResult>
   /** Trials by lane, `rounds` of each. @throws ReplicaError E_ABORTED when interrupted */
   readonly measure: <Name extends string>(
     lanes: Readonly<Record<Name, Flags>>,
@@ -31,33 +39,50 @@ export interface LabOptions {
   readonly dataDir: string | null
 }
 
-export function createLab(options: LabOptions, hooks: RunHooks, runTrial: RunTrial): Lab {
+export function createLab(
+  options: LabOptions,
+  hooks: RunHooks,
+  runTrial: RunTrial,
+  spike: RunSpike = runSpike,
+): Lab {
   const { rounds, durationS } = options
   const violations: string[] = []
-  const one = async (name: string, config: BenchConfig): Promise<TrialResult> => {
+  const run = async (name: string, config: BenchConfig): Promise<TrialResult> => {
     const trial = await tryTrial(config, hooks, runTrial)
     if (trial === undefined || trial.partial || hooks.signal.aborted) throw interrupted()
     violations.push(...violationsOf(trial, name))
     return trial
   }
+  const alternate: Lab['alternate'] = async <Name extends string, Value>(
+    lanes: Readonly<Record<Name, () => Promise<Value>>>,
+  ) => {
+    const names = Object.keys(lanes) as Name[]
+    const values = Object.fromEntries(names.map((name) => [name, [] as Value[]])) as Record<
+      Name,
+      Value[]
+    >
+    for (let round = 0; round < rounds; round++) {
+      for (const name of round % 2 === 0 ? names : names.toReversed()) {
+        hooks.progress(`${name}, round ${round + 1} of ${rounds}`)
+        values[name].push(await lanes[name]())
+      }
+    }
+    return values
+  }
   return {
     rounds,
     durationS,
     violations,
-    async measure<Name extends string>(lanes: Readonly<Record<Name, Flags>>) {
+    spike,
+    alternate,
+    trial: (name, flags) => run(name, configOf(flags, options)),
+    measure<Name extends string>(lanes: Readonly<Record<Name, Flags>>) {
       const names = Object.keys(lanes) as Name[]
-      const configs = new Map(names.map((name) => [name, configOf(lanes[name], options)]))
-      const trials = Object.fromEntries(names.map((name) => [name, [] as TrialResult[]])) as Record<
-        Name,
-        TrialResult[]
-      >
-      for (let round = 0; round < rounds; round++) {
-        for (const name of round % 2 === 0 ? names : names.toReversed()) {
-          hooks.progress(`${name}, round ${round + 1} of ${rounds}`)
-          trials[name].push(await one(name, configs.get(name)!))
-        }
-      }
-      return trials
+      const runs = names.map((name) => {
+        const config = configOf(lanes[name], options) // all are refused before any is run
+        return [name, () => run(name, config)] as const
+      })
+      return alternate(Object.fromEntries(runs) as Record<Name, () => Promise<TrialResult>>)
     },
   }
 }

@@ -2,6 +2,7 @@
 import type { Figure } from './figure.ts'
 import { FAULT_ROWS } from './fault-rows.ts'
 import type { Lab } from './lab.ts'
+import { SPIKE_ROWS } from './spike-rows.ts'
 import { THROUGHPUT_ROWS } from './throughput-rows.ts'
 
 export interface Row {
@@ -9,4 +10,4 @@ export interface Row {
   run(lab: Lab): Promise<readonly Figure[]>
 }
 
-export const ROWS: readonly Row[] = [...THROUGHPUT_ROWS, ...FAULT_ROWS]
+export const ROWS: readonly Row[] = [...THROUGHPUT_ROWS, ...FAULT_ROWS, ...SPIKE_ROWS]

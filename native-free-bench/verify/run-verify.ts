@@ -10,6 +10,7 @@ import type { Environment, RunHooks, RunTrial } from '../types.ts'
 import type { Figure } from './figure.ts'
 import { type LabOptions, createLab } from './lab.ts'
 import type { Row } from './rows.ts'
+import type { RunSpike } from './spike.ts'
 
 export interface VerifyResult {
   readonly schema: 'xpaxos-verify/1'
@@ -30,10 +31,11 @@ export async function runVerify(
   options: LabOptions,
   hooks: RunHooks,
   runTrial: RunTrial,
+  spike?: RunSpike,
 ): Promise<VerifyResult> {
   checkDisk({ durability: 'fsync', allowTmpfs: false, dataDir: options.dataDir })
   const environment = environmentOf(options.dataDir ?? '.', new Date())
-  const lab = createLab(options, hooks, runTrial)
+  const lab = createLab(options, hooks, runTrial, spike)
   const figures: Figure[] = []
   let isPartial = false
   for (const row of rows) {

@@ -71,10 +71,24 @@ test('the median decides, in the sense that was promised', () => {
   expect(figureOf({ ...promise, sense: 'at least' }, [1, 1.9, 9]).isKept).toBe(false)
 })
 
+test('limit is judged beside the raw spike, trial by trial', async () => {
+  const order: string[] = []
+  const run: RunTrial = ({ engine }) => {
+    order.push(engine)
+    return Promise.resolve(trialOf(50, 100))
+  }
+  const spike = () => Promise.resolve(order.push('spike') && 100)
+  const { figures } = await runVerify(row('spike-tcp'), OPTIONS, hooksOf(), run, spike)
+  expect(order).toEqual(['spike', 'limit', 'limit', 'spike', 'spike', 'limit'])
+  expect(figures).toMatchObject([{ values: [0.5, 0.5, 0.5], bound: 0.6, isKept: false }])
+})
+
 test('every row is measured by flags that the bench takes', async () => {
   const sample = { tS: 1, throughputPerS: 1, p99: 1, rssBytes: 1 }
   const run: RunTrial = () => Promise.resolve(trialOf(1e6, 100, { samples: [sample] }))
-  const result = await runVerify(ROWS, { ...OPTIONS, rounds: 1 }, hooksOf(), run)
+  const result = await runVerify(ROWS, { ...OPTIONS, rounds: 1 }, hooksOf(), run, () =>
+    Promise.resolve(1e6),
+  )
   expect(new Set(result.figures.map(({ name }) => name)).size).toBe(result.figures.length)
   expect(result.figures.length).toBeGreaterThanOrEqual(ROWS.length)
 })

@@ -93,7 +93,7 @@ function recorded(calls: string[]): Storage {
   }
 }
 
-test('os: the lock is synced before anything, all else before the lock goes, then its going', () => {
+test('os: the lock is synced before anything, all else before it goes, then its going', () => {
   const dir = folder()
   const calls: string[] = []
   const wal = open(dir, 'os', recorded(calls))
