@@ -21,12 +21,11 @@ async function main(names: readonly string[]): Promise<Exit> {
   for (const mutant of chosen) mutated(mutant, readFileSync(mutant.file, 'utf8')) // or throws now
   const workers = Math.min(2, availableParallelism())
   const started = performance.now()
-  const results: MutantResult[] = []
-  for (const mutant of chosen) {
-    const result = await runMutant(mutant, workers)
-    results.push(result)
+  const results = await inLanes(chosen, workers, async (mutant) => {
+    const result = await runMutant(mutant, 1)
     process.stdout.write(`${rowOf(result)}\n`)
-  }
+    return result
+  })
   const durationS = Math.round((performance.now() - started) / 1_000)
   const survivors = results.filter(({ found }) => found === null).map(({ mutant }) => mutant)
   const median = medianOf(results.filter(({ found }) => found !== null))
@@ -34,6 +33,21 @@ async function main(names: readonly string[]): Promise<Exit> {
   process.stdout.write(`${results.length} mutants, ${survivors.length} survive, median ${median}\n`)
   if (names.length === 0) write(results, summary)
   return results.every(({ asExpected }) => asExpected) ? EXIT.done : EXIT.failed
+}
+
+/** Loading the sources takes longer than most mutants live: each is loaded by one worker alone. */
+async function inLanes<Item, Result>(
+  items: readonly Item[],
+  lanes: number,
+  run: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = []
+  let next = 0
+  const lane = async (): Promise<void> => {
+    for (let at = next++; at < items.length; at = next++) results[at] = await run(items[at]!)
+  }
+  await Promise.all(Array.from({ length: lanes }, lane))
+  return results
 }
 
 function medianOf(killed: readonly MutantResult[]): number {

@@ -246,7 +246,7 @@ async function openHub(parts: Parts, inboxes: ReadonlyMap<number, Inbox>, self: 
   const receiveBell = bellOf('receive')
   const onLink = (event: LinkEvent): void => {
     if ('peer' in event) onEvent(`link-${event.kind}`, event.peer)
-    else if (event.kind === 'refused' && /^(history|durability)$/.test(event.reason)) {
+    else if (event.kind === 'refused' && /^(history|durability|lost-disk)$/.test(event.reason)) {
       onEvent(`${event.reason}-refused`, event.from)
     } else onEvent(`link-${event.kind}`, 0)
   }
@@ -257,6 +257,7 @@ async function openHub(parts: Parts, inboxes: ReadonlyMap<number, Inbox>, self: 
     ...self,
     nonce: spec.nonce,
     durability: DURABILITY_CODES[spec.durability],
+    forgets: spec.durability === 'none',
     inboxes,
     listenHost: host,
     listenPort: port,

@@ -22,6 +22,8 @@ export interface HubOptions {
   readonly durability?: number
   readonly inboxes: ReadonlyMap<number, Inbox>
   readonly sendBufferBytesMax?: number
+  /** A peer's process that ends takes with it what it promised: no other one has its place. */
+  readonly forgets?: boolean
   readonly reconnectMinMs?: number
   readonly reconnectMaxMs?: number
   /** A session without a byte for so long ends, and so does a handshake. */

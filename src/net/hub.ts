@@ -343,11 +343,14 @@ function tellOurs(
   connection.socket.write(encodeHandshake(answer))
 }
 
-function refusalOf({ cluster, options }: Hub, shake: Handshake): RefusedReason | null {
+function refusalOf({ cluster, options, routes }: Hub, shake: Handshake): RefusedReason | null {
   if (shake.cluster !== cluster) return 'cluster'
   if (shake.to !== options.self) return 'wrong-target'
   if (shake.history !== (options.history ?? 0)) return 'history'
-  return shake.durability === (options.durability ?? 0) ? null : 'durability'
+  if (shake.durability !== (options.durability ?? 0)) return 'durability'
+  const before = routes.get(shake.from)?.peer.nonce ?? 0
+  const isRestarted = before !== 0 && before !== shake.nonce
+  return options.forgets === true && isRestarted ? 'lost-disk' : null
 }
 
 /** What this node says of itself in a handshake. */

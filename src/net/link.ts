@@ -55,6 +55,7 @@ export type RefusedReason =
   | 'cluster'
   | 'history' // of the same cluster, before or after a disaster command
   | 'durability' // of the same cluster, and its acknowledgements are worth something else
+  | 'lost-disk' // it was another process before, and durability none keeps nothing (R5)
   | 'unknown-peer'
   | 'wrong-target'
   | 'direction' // only the lower id dials

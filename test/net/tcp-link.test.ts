@@ -200,6 +200,35 @@ test('a node of another durability is refused, and both sides are told', async (
   expect([take(one.inbox), take(two.inbox)]).toEqual([[], []])
 })
 
+test('where nothing is kept another process under the same id is refused, at either end', async () => {
+  const forgets = true
+  const two = await openNode(2, { id: 1, port: 1 }, { forgets, nonce: 22 })
+  const { port } = two.hub.address
+  const one = await openNode(1, { id: 2, port }, { forgets, nonce: 11 })
+  closers.push(() => two.hub.close())
+  await until(() => two.hub.linkTo(1).up && one.hub.linkTo(2).up)
+  await one.hub.close()
+  const again = await openNode(1, { id: 2, port }, { forgets, nonce: 11 })
+  await until(() => again.hub.linkTo(2).up)
+  await again.hub.close()
+  const other = await openNode(1, { id: 2, port }, { forgets, nonce: 12 })
+  closers.push(() => other.hub.close())
+  const reason = 'lost-disk'
+  expect(await eventOf(two, 'refused', 2)).toEqual({ kind: 'refused', reason, from: 1 })
+  expect(two.hub.linkTo(1).up).toBe(false)
+})
+
+test('where the disk keeps it, a process that was started again is welcome', async () => {
+  const two = await openNode(2, { id: 1, port: 1 })
+  const { port } = two.hub.address
+  const one = await openNode(1, { id: 2, port }, { nonce: 11 })
+  await until(() => two.hub.linkTo(1).up)
+  await one.hub.close()
+  const again = await openNode(1, { id: 2, port }, { nonce: 12 })
+  closers.push(() => Promise.all([again.hub.close(), two.hub.close()]))
+  await until(() => again.hub.linkTo(2).up && two.hub.linkTo(1).up)
+})
+
 test('another cluster is refused, and the dialer keeps trying', async () => {
   const two = await openNode(2, { id: 1, port: 1 })
   const port = two.hub.address.port
