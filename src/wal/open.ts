@@ -145,7 +145,8 @@ function clearBehind(
   const nextNumber = (segments.at(-1)?.number ?? 0) + 1
   for (const number of before) storage.unlink(segmentPath(dir, number))
   let next: NextSegment | null = null
-  for (const { number, reusable } of behind) {
+  // Newest first: cut short in between, this leaves no gap, which would pass for a trim.
+  for (const { number, reusable } of behind.toReversed()) {
     const path = segmentPath(dir, number)
     if (reusable && number === nextNumber && sizeAt(storage, path) === sizeBytes) {
       const file = storage.open(path, 'write')

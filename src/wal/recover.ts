@@ -170,9 +170,8 @@ function takeSegment(scan: Scan, number: number): boolean {
     scan.chain = header.recordChain
     scan.start = start
     scan.floorSaid = header.floor
-  } else {
-    scan.unsynced.push({ lsn: (header.lsn + 1) as Lsn, segment, at: 0 })
   }
+  scan.unsynced.push({ lsn: (header.lsn + 1) as Lsn, segment, at: 0 })
   raiseSynced(scan, header.synced)
   beginSegment(scan.map, number, scan.fold.last, fold.sync !== null)
   takeRecords(scan, segment)

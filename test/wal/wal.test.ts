@@ -67,6 +67,47 @@ function flipByte(storage: MemoryStorage, path: string, offset: number): void {
 
 const neverRandom = () => 1 // nothing that is not synced survives
 
+test('recovery that is cut short among torn segments leaves no gap that passes for a trim', () => {
+  const storage = createMemoryStorage()
+  const { wal } = open(storage)
+  for (let i = 0; i < 3; i++) extend(wal, 1, 16)
+  flush(wal)
+  const unsyncedFrom = wal.disk!.segments[0]!.tail
+  while (wal.disk!.segments.length < 3) extend(wal, 1, 1_000, wal.fold.last)
+  storage.onOperation = (operation) => {
+    if (operation === 'datasync') throw diskError('fdatasync', 'EIO')
+  }
+  expect(hasCode(errorOf(() => flush(wal)), 'E_DISK')).toBe(true)
+  storage.kill()
+  flipByte(storage, segmentFile(1), unsyncedFrom + 8) // the log ends here: 2 and 3 are torn
+  let unlinks = 0
+  storage.onOperation = (operation) => {
+    if (operation === 'unlink' && ++unlinks === 2) throw diskError('unlink', 'EIO')
+  }
+  expect(hasCode(errorOf(() => open(storage)), 'E_DISK')).toBe(true)
+  storage.onOperation = null
+  storage.kill()
+  const { recovered } = open(storage)
+  expect([recovered.retainedFirst, recovered.last]).toEqual([1, 3])
+})
+
+test('a first header whose sync failed is written again: the page cache is no proof', () => {
+  const storage = createMemoryStorage()
+  storage.onOperation = (operation, path) => {
+    if (operation !== 'datasync' || path !== segmentFile(1)) return
+    const header = storage.peek(path).subarray(0, 128)
+    if (header.some((byte) => byte !== 0)) throw diskError('fdatasync', 'EIO')
+  }
+  expect(hasCode(errorOf(() => open(storage)), 'E_DISK')).toBe(true)
+  storage.onOperation = null
+  storage.kill()
+  const { wal } = open(storage)
+  extend(wal, 1, 16)
+  flush(wal)
+  storage.crash(neverRandom)
+  expect(open(storage).recovered.last).toBe(1)
+})
+
 test('a group of records takes one sync', () => {
   const { wal, storage } = open(createMemoryStorage())
   const before = storage.datasyncs
