@@ -77,14 +77,24 @@ test('recovery that is cut short among torn segments leaves no gap that passes f
   storage.onOperation = (operation) => {
     if (operation === 'datasync') throw diskError('fdatasync', 'EIO')
   }
-  expect(hasCode(errorOf(() => flush(wal)), 'E_DISK')).toBe(true)
+  expect(
+    hasCode(
+      errorOf(() => flush(wal)),
+      'E_DISK',
+    ),
+  ).toBe(true)
   storage.kill()
   flipByte(storage, segmentFile(1), unsyncedFrom + 8) // the log ends here: 2 and 3 are torn
   let unlinks = 0
   storage.onOperation = (operation) => {
     if (operation === 'unlink' && ++unlinks === 2) throw diskError('unlink', 'EIO')
   }
-  expect(hasCode(errorOf(() => open(storage)), 'E_DISK')).toBe(true)
+  expect(
+    hasCode(
+      errorOf(() => open(storage)),
+      'E_DISK',
+    ),
+  ).toBe(true)
   storage.onOperation = null
   storage.kill()
   const { recovered } = open(storage)
@@ -98,7 +108,12 @@ test('a first header whose sync failed is written again: the page cache is no pr
     const header = storage.peek(path).subarray(0, 128)
     if (header.some((byte) => byte !== 0)) throw diskError('fdatasync', 'EIO')
   }
-  expect(hasCode(errorOf(() => open(storage)), 'E_DISK')).toBe(true)
+  expect(
+    hasCode(
+      errorOf(() => open(storage)),
+      'E_DISK',
+    ),
+  ).toBe(true)
   storage.onOperation = null
   storage.kill()
   const { wal } = open(storage)
