@@ -29,7 +29,7 @@ import type { RefusedReason } from './link.ts'
 export const HELLO = 242
 export const WELCOME = 243
 export const HANDSHAKE_SIZE_BYTES = WIRE_HEADER_SIZE_BYTES
-/** Far from what a double cannot count, so that nobody's proposal can make us fail. */
+/** Far from what a double cannot count; the hub refuses jumps towards it. */
 const SESSION_LIMIT = 2 ** 48
 
 export interface Handshake {

@@ -31,6 +31,8 @@ import {
 
 const PENDING_MAX = 64
 const STALL_RETRY_MS = 1
+/** More than any process ever had; a stranger's one hello must not use up all numbers there are. */
+const SESSION_JUMP_MAX = 2 ** 32
 
 export function linkOf(hub: Hub, route: Route): PeerLink {
   const { peer } = route
@@ -280,6 +282,8 @@ function onHello(hub: Hub, connection: Connection): void {
   if (route === undefined || route.isClosed)
     return refuse(hub, connection, 'unknown-peer', hello.from)
   if (route.isDialer) return refuse(hub, connection, 'direction', hello.from)
+  if (hello.session > route.peer.session + SESSION_JUMP_MAX)
+    return refuse(hub, connection, 'handshake-invalid', hello.from)
   const rival = (route.candidate ?? route.current)?.hello
   const isStale = rival?.nonce === hello.nonce && hello.session <= rival.session
   if (isStale) return refuse(hub, connection, 'stale-session', hello.from)

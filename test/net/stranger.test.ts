@@ -105,6 +105,7 @@ const BAD_HELLOS: readonly (readonly [reason: string, bytes: () => Uint8Array])[
   ['handshake-invalid', () => Buffer.concat([hello(), new Uint8Array(1)])],
   ['handshake-invalid', () => hello({ kind: WELCOME })],
   ['handshake-invalid', () => hello({ session: 2 ** 50 })],
+  ['handshake-invalid', () => hello({ session: 2 ** 48 - 1 })],
   ['handshake-invalid', () => wireMessage(1, 0, 1)],
   ['cluster', () => hello({ cluster: 3 })],
   ['unknown-peer', () => hello({ from: 7 })],
