@@ -20,6 +20,7 @@ import {
 } from '../stages/ingest-stage.ts'
 import { drain } from '../stages/port.ts'
 import type { Durability } from '../wal/identity.ts'
+import { checkBytes, checkSignal } from './arguments.ts'
 import { type GroupSettle, checkGroup, deferredsOf } from './group-client.ts'
 import {
   type Deferred,
@@ -129,6 +130,7 @@ export function createClientSide(
     })
   }
   const checkSize = (payload: Uint8Array): void => {
+    checkBytes('payload', payload)
     if (payload.length <= payloadSizeBytesMax) return
     const detail = { sizeBytes: payload.length, maxBytes: payloadSizeBytesMax }
     throw new ReplicaError('E_PAYLOAD_SIZE', `at most ${String(payloadSizeBytesMax)} bytes`, detail)
@@ -175,6 +177,7 @@ export function createClientSide(
   /** @throws ReplicaError when nothing may be proposed now */
   const checkOpen = (signal: AbortSignal | undefined): void => {
     if (failure !== null) throw failure
+    checkSignal(signal) // now: an entry that is written without its promise shifts all others
     if (signal?.aborted === true) throw aborted('not-proposed')
     if (!ingest.leads) throw notLeader(ingest.leader)
     if (!ingest.admits) throw ingest.closedFor === 'log-full' ? logFull() : transferring()

@@ -175,12 +175,22 @@ function problemsOf(change: MembershipChange): string[] {
   if ('id' in change) check('id', change.id, 1, ID_MAX)
   if ('weight' in change) check('weight', change.weight, 0, 9)
   if ('source' in change) check('source', change.source, 0, ID_MAX)
+  const choose = (name: string, value: string | undefined, allowed: readonly string[]): void => {
+    const fits = value === undefined || allowed.includes(value)
+    if (!fits) problems.push(`${name}=${value}: want one of ${allowed.join(', ')}`)
+  }
+  if (change.kind === 'add') choose('promote', change.promote, PROMOTED)
+  if (change.kind === 'role') choose('role', change.role ?? 'none', ROLES)
+  if (change.kind === 'set') choose('forced', change.forced, FORCED)
   if (change.kind !== 'quorums') return problems
   check('prepare', change.prepare, 1, 32)
   check('accept', change.accept, 1, 32)
   return problems
 }
 
+const ROLES: readonly string[] = ['voter', 'logger', 'learner'] satisfies MemberRole[]
+const PROMOTED: readonly string[] = ['voter', 'logger'] satisfies MemberRole[]
+const FORCED: readonly string[] = ['armed', 'degraded', 'none']
 const KINDS: readonly string[] = ['add', 'remove', 'role', 'set', 'quorums']
 
 const invalid = (problems: readonly string[]): ReplicaError =>

@@ -12,8 +12,9 @@
 import { ReplicaError } from '../base/errors.ts'
 import { type LogRing, publish, release, tryClaim } from '../ring/log-ring.ts'
 import * as cell from '../stages/cells.ts'
-import { type OutPort, claim, flush } from '../stages/port.ts'
+import { type OutPort, claim, flush, isFull } from '../stages/port.ts'
 import * as reads from '../stages/read-cells.ts'
+import { checkBytes, checkSignal } from './arguments.ts'
 import type { HeldReads, ReadScope } from './held-reads.ts'
 import { type Settle, promised } from './settle.ts'
 import { type History, type SessionToken, checkToken, tokenOf } from './token.ts'
@@ -153,7 +154,7 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
   }
   const trySend = (batch: Batch): boolean => {
     // Both rings must have room: a question that waits here must not be behind its index.
-    if (!flush(queries) || !flush(asked)) return false
+    if (!flush(queries) || !flush(asked) || isFull(queries) || isFull(asked)) return false
     const sizeBytes = Math.ceil(batch.sizeBytes / 64) * 64
     const offset = tryClaim(queryBytes, sizeBytes)
     if (offset < 0) return false
@@ -249,7 +250,9 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
     if (openCount >= OPEN_MAX) throw errorOf('overloaded', null)
     const deadline = nowMs() + (options.timeoutMs ?? TIMEOUT_MS)
     const behind = behindWatches(options, deadline, scope, settle)
-    const open = { question, options, deadline, settle: behind, isEnded: false }
+    // A copy: it is sent when this turn is over, and again if a lease ends meanwhile.
+    const own = question?.slice() ?? null
+    const open = { question: own, options, deadline, settle: behind, isEnded: false }
     openCount += 1
     listen(open)
     enter(open)
@@ -272,7 +275,11 @@ export function createReadSide(wiring: ReadWiring): ReadSide {
   }
   return {
     ask,
-    read: (query, options = {}, scope) => promised((settle) => ask(query, options, scope, settle)),
+    read: (query, options = {}, scope) =>
+      promised((settle) => {
+        checkBytes('query', query)
+        ask(query, options, scope, settle)
+      }),
     async sync(options = {}, scope) {
       const strict = { ...options, consistency: 'linearizable' } as const
       const { token } = await promised<ReadAnswer>((settle) => ask(null, strict, scope, settle))
@@ -309,6 +316,7 @@ function check(question: Uint8Array | null, options: ReadOptions, wiring: ReadWi
   const missing = wiring.missing()
   if (missing !== null) throw notAvailable(missing)
   if (consistency === 'lease' && !wiring.hasLeases) throw notAvailable('leases (tuning.leaseMs)')
+  checkSignal(options.signal)
   if (options.signal?.aborted === true) throw abortedError()
   const maxBytes = reads.PIECE_SIZE_MAX_BYTES - reads.ITEM_HEADER_SIZE_BYTES
   if (question !== null && question.length > maxBytes) {

@@ -3,6 +3,7 @@
  * (watch-client.ts). Caller's thread.
  */
 import { ReplicaError } from '../base/errors.ts'
+import { checkSignal } from './arguments.ts'
 import { READ_TIMEOUT_MAX_MS } from './read-client.ts'
 import { type StretchCursor, type WatchEvent, openStretchCursor } from './stretch.ts'
 import { type History, type SessionToken, checkToken, tokenOf } from './token.ts'
@@ -62,6 +63,7 @@ export interface Watcher {
 /** @returns the first index to be told; 0: from now on. @throws ReplicaError */
 export function startOf(options: WatchOptions, history: History): number {
   const { from, token, signal, timeoutMs = TIMEOUT_MS } = options
+  checkSignal(signal)
   const problems: string[] = []
   if (from !== undefined && token !== undefined) problems.push('from, token: want one of them')
   if (from !== undefined && !(Number.isSafeInteger(from) && from >= 1)) {

@@ -6,6 +6,7 @@
  * Invariant: an entry that reaches beyond its frame is an assertion, not a read of other bytes.
  */
 import { assert } from '../base/assert.ts'
+import { isBytes } from '../base/bytes.ts'
 import type { ApplyBatch } from '../base/state-machine.ts'
 import {
   ENTRY_SESSION_SIZE_BYTES,
@@ -107,6 +108,7 @@ export function createFrameBatch(copies: ReplyCopies | null = null): FrameBatch 
     },
     reply(i: number, bytes: Uint8Array): void {
       // On every node alike, proposer or not: what a state machine does is the same everywhere.
+      if (!isBytes(bytes)) throw new TypeError('a reply is a Uint8Array')
       if (bytes.length > REPLY_SIZE_MAX_BYTES) {
         throw new RangeError(`a reply has at most ${String(REPLY_SIZE_MAX_BYTES)} bytes`)
       }

@@ -15,6 +15,7 @@
  * the answer nor its index shows any of it. The index of a token is waited for until it is applied:
  * a watch elsewhere may have told what is there.
  */
+import { isBytes } from '../base/bytes.ts'
 import type { StateMachine } from '../base/state-machine.ts'
 import type { CellRing } from '../ring/cell-ring.ts'
 import { type LeaseWords, isLeaseValid } from '../ring/lease.ts'
@@ -169,6 +170,7 @@ function ask(machine: StateMachine, question: Uint8Array | null, place: number):
   if (machine.query === undefined) return failed('no-query')
   try {
     const bytes = machine.query(question)
+    if (!isBytes(bytes)) return failed('query-threw', 'query returned no Uint8Array')
     return bytes.length > reads.ANSWER_SIZE_MAX_BYTES
       ? failed('answer-size')
       : { place, code: 0, bytes: bytes.slice() }
