@@ -5,7 +5,7 @@
  */
 import { expect, test } from 'vitest'
 import { type FrameRef, chainOf } from '../../src/core/frame-ref.ts'
-import type { LogIndex } from '../../src/core/ids.ts'
+import type { LogIndex, NodeId } from '../../src/core/ids.ts'
 import type { Recovered, State } from '../../src/core/xpaxos/state.ts'
 import { lastOf } from '../../src/core/xpaxos/tail.ts'
 import {
@@ -97,6 +97,16 @@ test.each([
   expect(alarms(effects)).toEqual(leads ? [] : [4])
   expect(state.leadership !== null).toBe(leads)
   expect([state.acceptedBallot === OLD, lastOf(state.tail)]).toEqual(leads ? [false, 6] : [true, 2])
+})
+
+test('a candidate that found another chain survives the loss of whom it fetched from', () => {
+  const state = candidateWith(holding(2))
+  hear(state, 2, promiseOf(state, { last: 6, floor: 0, floorChain: 0 }))
+  hear(state, 3, promiseOf(state, { last: 5, floor: 4, floorChain: OTHER }))
+  const fetched = { kind: 'fetched', ballot: state.promised, acceptedBallot: OLD }
+  hear(state, 2, { ...fetched, prev: 2, through: 6 }, FRAMES.slice(2))
+  give(state, { kind: 'link', peer: 2 as NodeId, up: false })
+  expect([state.candidacy?.source, state.pendingSync, state.leadership]).toEqual([null, null, null])
 })
 
 test('a candidate that found another chain gives its ballot up in time', () => {

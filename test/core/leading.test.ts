@@ -8,6 +8,7 @@ import type { FrameRef } from '../../src/core/frame-ref.ts'
 import type { LogIndex, NodeId } from '../../src/core/ids.ts'
 import { type Change, membershipOf } from '../../src/core/membership.ts'
 import type { Peer, State } from '../../src/core/xpaxos/state.ts'
+import { lastChainOf } from '../../src/core/xpaxos/tail.ts'
 import {
   type CoreEffect,
   ballot,
@@ -36,7 +37,7 @@ function accepted(state: State, from: number, through: number, told = {}): CoreE
 }
 
 function promise(state: State, from: number, told: object = {}): CoreEffect[] {
-  const log = { acceptedBallot: 0, last: 0, floor: 0, firstRetained: 1 }
+  const log = { acceptedBallot: 0, last: 0, floor: 0, floorChain: 0, firstRetained: 1 }
   return hear(state, from, { kind: 'promise', ballot: state.promised, ...log, ...told })
 }
 
@@ -233,13 +234,16 @@ function adopting(floor = 2): State {
   return state
 }
 
+const holding = (acceptedBallot: number, last: number, floor: number) => ({
+  ...{ acceptedBallot, last, floor, floorChain: chainOfIndex(floor) },
+})
+
 test.each([
-  ['a prefix of the adopted log', { acceptedBallot: OLD, last: 4, floor: 3 }, [4, 6, 5]],
-  ['all of it', { acceptedBallot: OLD, last: 6, floor: 2 }, [6, 6, 7]],
-  ['more of that ballot than was adopted', { acceptedBallot: OLD, last: 9, floor: 2 }, [6, 6, 7]],
-  ['another log', { acceptedBallot: ballot(1, 3), last: 9, floor: 3 }, [3, 6, 4]],
+  ['a prefix of the adopted log', holding(OLD, 4, 3), [4, 6, 5]],
+  ['all of it', holding(OLD, 6, 2), [6, 6, 7]],
+  ['more of that ballot than was adopted', holding(OLD, 9, 2), [6, 6, 7]],
+  ['another log', holding(ballot(1, 3), 9, 3), [3, 6, 4]],
   ['nothing', {}, [0, 6, 1]],
-  ['more of it, learnt', { acceptedBallot: 0, last: 8, floor: 8 }, [8, 8, 9]],
 ])('a voter that holds %s is synced from there', (_what, told, [point, through, next]) => {
   const state = adopting()
   promise(state, 3, told)
@@ -247,6 +251,28 @@ test.each([
   expect([phase, syncPoint, syncThrough, matched]).toEqual(['streaming', point, through, 0])
   // Of no frames at all it is sent at once; what left the rings is read first.
   expect(at).toBe(next)
+})
+
+test('a voter that learnt what this leader has chosen meanwhile is synced from there', () => {
+  const state = adopting()
+  const make = createMaker()
+  submit(state, make(7), make(8))
+  const floorChain = lastChainOf(state.tail)
+  promise(state, 3, { ...holding(0, 8, 8), floorChain })
+  const { phase, syncPoint, syncThrough, next } = peerIn(state, 3)
+  expect([phase, syncPoint, syncThrough, next]).toEqual(['streaming', 8, 8, 9])
+})
+
+test.each([
+  ['beyond this log', holding(0, 8, 8)],
+  ['otherwise within it', { ...holding(0, 5, 5), floorChain: 4_711 }],
+  ['to the middle of a frame', { ...holding(0, 8, 8), floorChain: 4_711 }, 3],
+])('a voter that knows chosen %s is sent nothing: who chose it leads', (_what, told, count = 1) => {
+  const state = adopting()
+  submit(state, createMaker()(7, { count }))
+  const effects = promise(state, 3, told)
+  expect(ofKind(effects, 'send').filter(({ to }) => to === 3)).toEqual([])
+  expect(peerIn(state, 3).phase).toBe('idle')
 })
 
 test('a voter of this very ballot needs no sync, and goes on behind its last', () => {

@@ -22,7 +22,7 @@ const one = async (): Promise<ReplicaNode> =>
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : '')
 
-test('a signal that is none is refused before anything is written, and shifts no answer', async () => {
+test('a signal that is none is refused before anything is written: no answer shifts', async () => {
   const node = await one()
   const session = await node.openSession()
   for (const signal of BAD_SIGNALS) {

@@ -29,7 +29,7 @@ import {
   send,
 } from './state.ts'
 import { feeds, resetStream, sendChosen, startLearner, stream } from './stream.ts'
-import { isGroupOpen, lastOf } from './tail.ts'
+import { chainAt, isGroupOpen, lastOf } from './tail.ts'
 import { endTransfer } from './transfer.ts'
 
 export function becomeLeader(
@@ -108,13 +108,14 @@ export function resetPeer(
   state: State,
   effects: Effects,
   peer: Peer,
-  promise: Pick<Promise1, 'acceptedBallot' | 'last' | 'floor'>,
+  promise: Pick<Promise1, 'acceptedBallot' | 'last' | 'floor' | 'floorChain'>,
 ): void {
   const { leadership } = state
   if (leadership === null || !isVoter(peer.role)) return
   const { adopted, ballot } = leadership
   const isMine = promise.acceptedBallot === ballot
   if (isMine && isImpossible(state, promise.last, effects)) return
+  if (!isMine && isChosenElsewhere(state, promise)) return
   resetStream(state, peer)
   peer.phase = 'streaming'
   if (isMine) {
@@ -204,6 +205,17 @@ export function onAccepted(state: State, from: NodeId, message: Accepted, effect
   leadership.ownMatched = message.through
   noteAccepted(state, from, message.through)
   choose(state, effects)
+}
+
+/**
+ * What is chosen there is no prefix of this log: a higher ballot chose it, so this leader is deposed
+ * and has not heard of it. A voter that was turned learner, and still follows, reports such a floor.
+ */
+function isChosenElsewhere(
+  { tail }: State,
+  { floor, floorChain }: Pick<Promise1, 'floor' | 'floorChain'>,
+): boolean {
+  return floor >= tail.baseIndex && chainAt(tail, floor) !== floorChain
 }
 
 /** A follower holds nothing of this ballot that was never sent: who says so counts for nothing. */

@@ -216,6 +216,8 @@ function adopt(state: State, candidacy: Candidacy, best: PromiseInfo, effects: E
     const chain = floor <= sync.syncPoint ? chainAt(state.tail, floor) : (pending?.chain ?? -1)
     if (floor < state.tail.baseIndex || chain === floorChain) continue
     event(effects, 'chain-mismatch', floor)
+    candidacy.source = null
+    candidacy.supplier = 0
     return dropSync(state)
   }
   commitSync(state, effects)
