@@ -9,7 +9,7 @@
  * Pure; runs in any thread. One object per decoded message, nothing else is allocated.
  */
 import { assert } from '../base/assert.ts'
-import { ReplicaError } from '../base/errors.ts'
+import { ReplicaError, hasCode } from '../base/errors.ts'
 import { isWord } from './cell.ts'
 
 export interface FieldType {
@@ -46,6 +46,20 @@ export interface MessageCodec<M> {
   decode(words: Float64Array, base: number): M
   /** n: a question of number n that is answered at once; -n: the answer to it; 0: neither. */
   probeOf(message: M): number
+}
+
+/** Null: words that encode never writes, from a peer of another build or a broken one. */
+export function decodeOrNull<M>(
+  codec: MessageCodec<M>,
+  words: Float64Array,
+  base: number,
+): M | null {
+  try {
+    return codec.decode(words, base)
+  } catch (error) {
+    if (hasCode(error, 'E_FRAME_INVALID')) return null
+    throw error
+  }
 }
 
 /** Where the words of a row stand in a cell. */

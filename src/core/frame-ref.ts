@@ -49,3 +49,9 @@ export function chainOf(previous: number, headerCrc: number): number {
   h = Math.imul(h ^ (h >>> 15), 0x27d4eb2f)
   return (h ^ (h >>> 16)) >>> 0
 }
+
+export function sizeOf(frames: readonly FrameRef[]): number {
+  let sizeBytes = 0
+  for (const frame of frames) sizeBytes += frame.sizeBytes
+  return sizeBytes
+}

@@ -266,6 +266,9 @@ export function notLeader(leader: number): ReplicaError {
   return new ReplicaError('E_NOT_LEADER', hint, { leader })
 }
 
+const closedWriter = (): ReplicaError =>
+  new ReplicaError('E_CLOSED', 'the writer is closed', { what: 'writer' })
+
 function openWriter(
   ingest: Ingest,
   id: number,
@@ -277,7 +280,7 @@ function openWriter(
     readonly resolve: (value: { index: number }) => void
     readonly reject: (error: ReplicaError) => void
   }[] = []
-  let closed = false
+  let closing: Promise<void> | null = null
   const onProgress = (): void => {
     const woken = drains
     drains = []
@@ -307,10 +310,18 @@ function openWriter(
     if (client.failure !== null) return Promise.reject(client.failure)
     return new Promise((resolve, reject) => waiters.push({ n, resolve, reject }))
   }
+  const close = async (): Promise<void> => {
+    try {
+      if (client.submitted > client.chosen) await completedThrough(client.submitted)
+    } finally {
+      ingest.closeClient(client)
+      onProgress() // nobody else wakes who waits for room
+    }
+  }
   return {
     tryWrite(payload) {
       hooks.checkSize(payload)
-      if (closed) throw new ReplicaError('E_CLOSED', 'the writer is closed', { what: 'writer' })
+      if (closing !== null) throw closedWriter()
       if (client.failure !== null) throw client.failure
       if (!ingest.tryWrite(client, payload)) return false
       hooks.sealSoon()
@@ -318,7 +329,8 @@ function openWriter(
     },
     drained() {
       if (client.failure !== null) return Promise.reject(client.failure)
-      if (ingest.hasRoom) return Promise.resolve()
+      if (closing !== null) return Promise.reject(closedWriter())
+      if (ingest.hasRoom()) return Promise.resolve()
       return new Promise((resolve, reject) => drains.push({ resolve, reject }))
     },
     get submitted() {
@@ -328,14 +340,6 @@ function openWriter(
       return client.chosen
     },
     completedThrough,
-    async close() {
-      if (closed) return
-      closed = true
-      try {
-        if (client.submitted > client.chosen) await completedThrough(client.submitted)
-      } finally {
-        ingest.closeClient(client)
-      }
-    },
+    close: () => (closing ??= close()),
   }
 }

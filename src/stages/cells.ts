@@ -21,6 +21,7 @@
  *     RESET_LINK     263      peer
  *     ADMIT          264      open    reason
  *     TRIMMED        265      first
+ *     DROPPED        266      from    size  ends  ring  offset  -       -       end
  *
  * FRAME has in word 10 whether the frame continues a group.
  * Cells about reads (read-cells.ts, from 270), the membership (membership-cells.ts, from 280) and
@@ -28,6 +29,7 @@
  * In REPLIES `through` is a sequence of the client, 0 while more pieces of the frame follow.
  * READ with `within` 1 begins with the frame that holds `from`; `retained` is the first index that
  * is still on the disk.
+ * DROPPED is a message that nobody will use: its bytes are free; with `ends` 1 its session ends.
  * A FRAME cell follows the message that brought the frame. `end` is a ring sequence (int32).
  */
 import { FRAME_KIND, type FrameKind } from '../codec/frame.ts'
@@ -50,6 +52,7 @@ export const TRIM = 262
 export const RESET_LINK = 263
 export const ADMIT = 264
 export const TRIMMED = 265
+export const DROPPED = 266
 
 /** Reasons of an ADMIT cell by the number that stands for them; null: it admits again. */
 const ADMIT_REASONS: readonly (AdmitReason | null)[] = [null, 'transfer', 'log-full']

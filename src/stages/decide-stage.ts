@@ -14,9 +14,9 @@
  */
 import { unreachable } from '../base/assert.ts'
 import { writeRecord } from '../codec/record.ts'
-import type { MessageCodec } from '../codec/message-codec.ts'
+import { type MessageCodec, decodeOrNull } from '../codec/message-codec.ts'
 import type { Core, Effect, EventName, Input } from '../core/engine.ts'
-import { type FrameRef, adjoins, throughOf } from '../core/frame-ref.ts'
+import { type FrameRef, adjoins, sizeOf, throughOf } from '../core/frame-ref.ts'
 import type { LogIndex, Lsn, NodeId } from '../core/ids.ts'
 import { LINK_DOWN, LINK_UP } from '../net/link.ts'
 import type { Membership } from '../core/membership.ts'
@@ -33,6 +33,7 @@ import {
   laggardsOf,
   releaseFree,
   sendDone,
+  takeDropped,
   takeFrameCell,
   takeFramesBehind,
   walDone,
@@ -40,7 +41,7 @@ import {
 } from './holds.ts'
 import * as about from './membership-cells.ts'
 import { type Keeper, type Retention, noteAppended, tendLog } from './retention.ts'
-import { type OutPort, claim, drain, flush, isFull } from './port.ts'
+import { type OutPort, claim, drain, flush, isFull, orderCell } from './port.ts'
 import { createRoundTrip } from './round-trip.ts'
 import * as reads from './read-cells.ts'
 import type { Stage } from './stage.ts'
@@ -293,9 +294,18 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
       step({ kind: 'link', peer: from, up: kind === LINK_UP })
       return 1
     }
+    if (kind === cell.DROPPED) {
+      takeDropped(holds, words, base)
+      if (words[base + cell.AT_FRAMES] === 1) orderCell(toFanout, [cell.RESET_LINK, from])
+      return 1
+    }
     const count = words[base + cell.AT_FRAMES]!
     const frames = takeFramesBehind(holds, wiring.received, place, count)
-    const message = wiring.codec.decode(words, base)
+    const message = decodeOrNull(wiring.codec, words, base)
+    if (message === null) {
+      orderCell(toFanout, [cell.RESET_LINK, from])
+      return 1 + count
+    }
     roundTrip.taken(from, wiring.codec.probeOf(message), nowMs())
     step({ kind: 'message', from, message, frames })
     return 1 + count
@@ -385,16 +395,4 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     return wal && fanout && applied
   }
   return { name: 'decide', doWork, close: () => undefined }
-}
-
-function orderCell(port: OutPort | null, values: readonly number[]): void {
-  if (port === null) return
-  const base = claim(port)
-  for (let i = 0; i < values.length; i++) port.words[base + i] = values[i]!
-}
-
-function sizeOf(frames: readonly FrameRef[]): number {
-  let sizeBytes = 0
-  for (const frame of frames) sizeBytes += frame.sizeBytes
-  return sizeBytes
 }

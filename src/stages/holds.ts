@@ -13,7 +13,7 @@ import type { NodeId } from '../core/ids.ts'
 import { type CellRing, cellBase } from '../ring/cell-ring.ts'
 import { type LogRing, occupancyBytes, release } from '../ring/log-ring.ts'
 import { FRAME_KIND } from '../codec/frame.ts'
-import { AT_FRAME_KIND, readFrameCell } from './cells.ts'
+import { AT_FRAME_KIND, AT_SIZE, readFrameCell } from './cells.ts'
 import { membershipAt } from './config-frame.ts'
 
 /** Frames that one stage holds until it reports a mark that is at least `mark`. */
@@ -74,6 +74,11 @@ export function takeFrameCell(holds: Holds, words: Float64Array, base: number): 
   const { log } = holds.rings[frame.ring]!
   const config = membershipAt(log, frame.offset, frame.sizeBytes)
   return takeFrame(holds, { ...frame, config })
+}
+
+/** The bytes of a message that nobody will use: free, in their turn. */
+export function takeDropped(holds: Holds, words: Float64Array, base: number): void {
+  if (words[base + AT_SIZE]! > 0) takeFrame(holds, readFrameCell(words, base))
 }
 
 /** The `count` FRAME cells behind the cell at `place` of a ring that is being drained. */

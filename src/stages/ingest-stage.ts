@@ -107,8 +107,8 @@ export interface Ingest extends Stage {
     payloads: readonly Uint8Array[],
     mark: SessionMark | null,
   ): boolean
-  /** True when a tryWrite would not be refused for want of room. */
-  readonly hasRoom: boolean
+  /** Whether a tryWrite would find room. False: all clients make progress as soon as it would. */
+  hasRoom(): boolean
   /** Bytes that may be published and not yet chosen. */
   readonly limitBytes: number
   /** Publishes the open frame, if any. */
@@ -374,8 +374,10 @@ export function createIngest(
     complete(clientId, sequenceThrough, index) {
       if (!config.indexed) finish(published.settleOne(clientId, sequenceThrough, index))
     },
-    get hasRoom() {
-      return hasRoom()
+    hasRoom() {
+      const isThere = hasRoom()
+      starved ||= !isThere
+      return isThere
     },
     doWork() {
       const work = drain(events, EVENTS_MAX, onEvent)

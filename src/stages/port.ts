@@ -100,6 +100,13 @@ export function flush(port: OutPort): boolean {
 }
 
 /** True when the next claim would wait in `overflow`: for cells that may as well come later. */
+/** A cell of these words; the rest of it is what it was. */
+export function orderCell(port: OutPort | null, values: readonly number[]): void {
+  if (port === null) return
+  const base = claim(port)
+  for (let i = 0; i < values.length; i++) port.words[base + i] = values[i]!
+}
+
 export const isFull = ({ cells, overflow }: OutPort): boolean =>
   overflow.length > 0 || occupancyOf(cells) + cells.claimed >= cells.capacityCells / 2
 

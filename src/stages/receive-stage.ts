@@ -5,7 +5,7 @@
  *     inbox cells + bytes (one pair a peer) --> receive --[message cell, FRAME cells]--> decide
  *
  * Invariants: decide sees only frames whose checksums are right, the bodies' too where a link could
- * have changed them; a message with a bad frame is dropped whole and its link is reported broken;
+ * have changed them; a message with a bad frame is dropped whole, and decide ends its session;
  * order within a link is kept; of a session with a node of another history nothing passes, not even
  * that it began. Neither blocks nor sleeps, so it runs on either kind of thread; it must not free
  * ring bytes (decide does).
@@ -24,7 +24,7 @@ import { type LogRing, UNIT_SIZE_BYTES } from '../ring/log-ring.ts'
 import { type Delay, dueAt } from '../net/delay.ts'
 import { AT_HISTORY, AT_PAYLOAD_END, AT_PAYLOAD_OFFSET, AT_STAMP } from '../net/link.ts'
 import { LINK_KIND_MIN, LINK_UP } from '../net/link.ts'
-import { AT_FRAMES, AT_SIZE, type FrameCell, writeFrameCell } from './cells.ts'
+import { AT_FRAMES, AT_SIZE, DROPPED, type FrameCell, writeFrameCell } from './cells.ts'
 import { isKnownConfig } from './config-frame.ts'
 import { type OutPort, claim, flush } from './port.ts'
 import type { Stage } from './stage.ts'
@@ -34,6 +34,8 @@ const MESSAGES_MAX = 64
  * Of one message: more than any core sends (FRAMES_READ_MAX of the WAL, FRAMES_MAX of the core).
  */
 const FRAMES_MAX = 1_024
+
+const NO_FRAMES: readonly FrameCell[] = []
 
 export interface ReceiveLink {
   readonly peer: number
@@ -79,7 +81,8 @@ export function createReceiveStage(
       if (link.delay !== null && !isDue(link.delay, link.cells.words, base, place)) break
       const { words } = link.cells
       if (words[base] === LINK_UP) foreign[place] = isForeign(link, words, base)
-      if (!foreign[place]) pass(link, words, base, toDecide, header)
+      if (foreign[place]) drop(link, words, base, toDecide, false)
+      else pass(link, words, base, toDecide, header)
     }
     consume(link.cells, taken)
     return taken
@@ -112,8 +115,11 @@ function pass(
   const sizeBytes = words[base + AT_SIZE]!
   const offset = words[base + AT_PAYLOAD_OFFSET]!
   const isControl = words[base]! >= LINK_KIND_MIN
-  const frames = isControl ? [] : framesOf(link, offset, sizeBytes, header)
-  if (!isControl && frames.length !== words[base + AT_FRAMES]) return link.onInvalid()
+  const frames = isControl ? NO_FRAMES : framesOf(link, offset, sizeBytes, header)
+  if (frames === null || (!isControl && frames.length !== words[base + AT_FRAMES])) {
+    link.onInvalid()
+    return drop(link, words, base, toDecide, true)
+  }
   if (sizeBytes > 0) link.onPayload(sizeBytes)
   const at = claim(toDecide, frames.length)
   toDecide.words.set(words.subarray(base, base + 16), at)
@@ -128,21 +134,41 @@ function pass(
   }
 }
 
-/** The frames of a payload, their checksums verified; none when anything is wrong. */
+/** Decide alone frees bytes, in their order, and ends sessions. */
+function drop(
+  link: ReceiveLink,
+  words: Float64Array,
+  base: number,
+  toDecide: OutPort,
+  ends: boolean,
+): void {
+  if (words[base]! >= LINK_KIND_MIN) return // of a session that decide never heard of
+  const sizeBytes = words[base + AT_SIZE]!
+  if (sizeBytes === 0 && !ends) return
+  const at = claim(toDecide)
+  const place = { ring: link.ring, offset: words[base + AT_PAYLOAD_OFFSET]! }
+  const end = words[base + AT_PAYLOAD_END]!
+  const frame = { first: 0, count: ends ? 1 : 0, ballot: 0, sizeBytes, headerCrc: 0 }
+  writeFrameCell(toDecide.words, at, frame, { ...place, end })
+  toDecide.words[at] = DROPPED
+  toDecide.words[at + 1] = link.peer
+}
+
+/** The frames of a payload, their checksums verified; null when anything is wrong. */
 function framesOf(
   { log, checksBodies }: ReceiveLink,
   offset: number,
   sizeBytes: number,
   header: FrameHeader,
-): FrameCell[] {
+): FrameCell[] | null {
   const check = checksBodies ? checkFrame : readFrameHeader
   const limit = offset + sizeBytes
   const frames: FrameCell[] = []
   for (let at = offset; at < limit; at += header.sizeBytes) {
-    if (frames.length === FRAMES_MAX) return []
-    if (check(log.bytes, log.view, at, limit, header) !== 'ok') return []
-    if (at + header.sizeBytes > limit) return []
-    if (header.kind === FRAME_KIND.config && !isKnownConfig(log, at, header)) return []
+    if (frames.length === FRAMES_MAX) return null
+    if (check(log.bytes, log.view, at, limit, header) !== 'ok') return null
+    if (at + header.sizeBytes > limit) return null
+    if (header.kind === FRAME_KIND.config && !isKnownConfig(log, at, header)) return null
     frames.push({ ...header, continues: isContinued(header.flags) })
   }
   return frames

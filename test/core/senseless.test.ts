@@ -52,7 +52,7 @@ const KINDS = [
   ...['take-over', 'removed', 'confirm', 'confirmed', 'lease-held', 'lease-released'],
   ...['read-index', 'read-index-reply', 'lease-index', 'lease-index-reply'],
 ]
-/** Those that come with frames, which then cover (prev .. through], as the codec checks. */
+/** Those that come with frames, which then cover (prev .. through], or lie beside it. */
 const WITH_FRAMES = ['accept-sync', 'accept', 'learn', 'fetched']
 
 const action = fc.oneof(
@@ -62,6 +62,7 @@ const action = fc.oneof(
       what: fc.constant('hear' as const),
       from: fc.constantFrom(2, 3, 4, 9),
       message: fc.tuple(fc.constantFrom(...KINDS), fc.record(FIELDS)),
+      beside: fc.constantFrom(0, 0, 0, 0, 1, -1),
     }),
   },
   { weight: 3, arbitrary: fc.record({ what: fc.constant('tick' as const), ms: fc.nat(150) }) },
@@ -113,7 +114,8 @@ function play(state: State, one: typeof action extends fc.Arbitrary<infer T> ? T
       const { prev, through } = fields
       const isLong = WITH_FRAMES.includes(kind) && through > prev
       const frames: FrameRef[] = []
-      for (let at = prev + 1; isLong && at <= through; at++) frames.push(make(at))
+      const from = Math.max(1, prev + 1 + one.beside)
+      for (let at = from; isLong && at <= through; at++) frames.push(make(at))
       const meant: Record<string, unknown> = { ...fields, kind }
       for (const name of ['ballot', 'acceptedBallot', 'promised'] as const) {
         if (fields[name] === PROMISED) meant[name] = state.promised

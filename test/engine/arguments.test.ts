@@ -3,7 +3,7 @@
  * that the calls behind it get their own answers and no node is the worse for it.
  */
 import { expect, test } from 'vitest'
-import type { MembershipChange, ReplicaNode, WatchOptions } from '../../src/engine/index.ts'
+import type { MembershipChange, ReplicaNode } from '../../src/engine/index.ts'
 import { codeOf, failing, openStore, put, text, textOf, valueOf } from '../support/engine.ts'
 
 const BAD_SIGNALS = [null, new AbortController(), 'stop', {}] as unknown as AbortSignal[]
@@ -39,7 +39,7 @@ test('a signal that is none is refused before anything is written: no answer shi
         expect.stringContaining('signal: want an AbortSignal'),
       ])
     }
-    expect(() => node.watch({ signal } as WatchOptions)).toThrow('signal: want an AbortSignal')
+    expect(() => node.watch({ signal })).toThrow('signal: want an AbortSignal')
   }
   const [first, second] = await Promise.all([
     node.propose(put('k', 'a')),

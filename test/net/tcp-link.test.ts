@@ -200,7 +200,7 @@ test('a node of another durability is refused, and both sides are told', async (
   expect([take(one.inbox), take(two.inbox)]).toEqual([[], []])
 })
 
-test('where nothing is kept another process under the same id is refused, at either end', async () => {
+test('where nothing is kept another process under the same id is refused', async () => {
   const forgets = true
   const two = await openNode(2, { id: 1, port: 1 }, { forgets, nonce: 22 })
   const { port } = two.hub.address

@@ -92,13 +92,27 @@ test('bytes that are published and not chosen are bounded; chosen ones make room
   while (ingest.tryWrite(client, payload)) taken += 1
   expect(taken * 104).toBeGreaterThan(12_000)
   expect(taken * 104).toBeLessThan(16_384 + 4_096)
-  expect([ingest.hasRoom, progress.count]).toEqual([false, 0])
+  expect([ingest.hasRoom(), progress.count]).toEqual([false, 0])
   const settled: number[][] = []
   client.onSettled = (through, index) => void settled.push([through, index])
   send(cell.CHOSEN, 40)
   expect(settled).toEqual([[38, 38]])
   expect([client.chosen, client.chosenIndex, progress.count]).toEqual([38, 38, 1])
   expect(ingest.tryWrite(client, payload)).toBe(true)
+})
+
+test('who was told that there is no room is woken, though nothing of it was refused', () => {
+  const { ingest, log, client, send, frames } = open({ uncommittedBytesMax: 2 ** 20 })
+  send(cell.LEAD, BALLOT, 1)
+  const woken = { count: 0 }
+  ingest.openClient(10, () => void (woken.count += 1))
+  for (; ingest.hasRoom(); ingest.seal()) expect(ingest.tryWrite(client, payload)).toBe(true)
+  woken.count = 0
+  ingest.doWork()
+  expect(woken.count).toBe(0)
+  release(log, frames().at(-1)!.end)
+  ingest.doWork()
+  expect(woken.count).toBe(1)
 })
 
 test('a ring that is full refuses, and wakes the client when bytes are released', () => {

@@ -11,6 +11,7 @@ import type { XPaxosMessage } from '../../src/core/xpaxos/messages.ts'
 import { deliver, deliverControl, inboxMemory, openInbox } from '../../src/net/inbox.ts'
 import { LINK_UP } from '../../src/net/link.ts'
 import { createMemoryStorage } from '../../src/sim/memory-storage.ts'
+import * as cell from '../../src/stages/cells.ts'
 import { createDecideStage } from '../../src/stages/decide-stage.ts'
 import { createReceiveStage } from '../../src/stages/receive-stage.ts'
 import { createRetention, keepBehind } from '../../src/stages/retention.ts'
@@ -19,7 +20,7 @@ import { openWal } from '../../src/wal/open.ts'
 import { readFrames } from '../../src/wal/read.ts'
 import { closeWal } from '../../src/wal/wal.ts'
 import { CONFIG, VOTERS } from '../support/core-state.ts'
-import { cellRing, logRing, port, putFrame } from '../support/engine-cells.ts'
+import { cellRing, cellsOf, logRing, port, putFrame } from '../support/engine-cells.ts'
 import { DIR, IDENTITY } from '../support/wal-run.ts'
 
 const OLD = ballotOf(1, nodeId(2))
@@ -34,11 +35,12 @@ function open() {
   const inboxes = new Map([2, 3].map((id) => [id, openInbox(inboxMemory(64, 2 ** 16))]))
   const readback = logRing(2 ** 16)
   const rings = [logRing(2 ** 16), inboxes.get(2)!.log, inboxes.get(3)!.log, readback]
-  const [received, orders, events] = [cellRing(), cellRing(), cellRing()]
+  const [received, orders, events, sends] = [cellRing(), cellRing(), cellRing(), cellRing(256)]
+  const invalid = { count: 0 }
   const links = [2, 3].map((peer, place) => ({
     ...{ peer, cells: inboxes.get(peer)!.cells, log: inboxes.get(peer)!.log, ring: place + 1 },
     ...{ delay: null, checksBodies: true },
-    onInvalid: () => expect.unreachable('all frames are whole'),
+    onInvalid: () => void (invalid.count += 1),
     onPayload: () => undefined,
   }))
   const nowMs = () => 1
@@ -50,7 +52,7 @@ function open() {
     ...{
       toWal: port(orders),
       toApply: port(cellRing()),
-      toFanout: port(cellRing(256)),
+      toFanout: port(sends),
       toIngest: null,
     },
     ...{ answersAll: false, retention: createRetention(keepBehind(0)), lease: null },
@@ -87,7 +89,7 @@ function open() {
     const found = readFrames(again, 1 as LogIndex, last, 2 ** 16, new Uint8Array(2 ** 16))
     return { promised, acceptedBallot, born: found.frames.map(({ ballot }) => ballot) }
   }
-  return { core, inboxes, send, work, reopen }
+  return { core, inboxes, send, work, reopen, sends, invalid }
 }
 
 /** The node follows the old leader, and has two entries of it on its disk. */
@@ -143,4 +145,31 @@ test('what the new leader puts at the same index is what the disk has', () => {
   work()
   expect(core.view).toMatchObject({ promised: NEW, acceptedBallot: NEW, last: 3, durable: 3 })
   expect(reopen()).toEqual({ promised: NEW, acceptedBallot: NEW, born: [OLD, OLD, NEW] })
+})
+
+test.each([
+  ['with a damaged frame', 0, 70, 1],
+  ['of a kind that no core has', 200, -1, 0],
+])('messages %s leave no bytes behind, and end their session', (_what, kind, spoil, invalid) => {
+  const node = open()
+  const { sends, inboxes, work } = node
+  work()
+  cellsOf(sends)
+  for (let round = 1; round <= 20; round++) {
+    const source = logRing(2 ** 16)
+    putFrame(source, ['x'.repeat(15_000)], { first: 3, ballot: OLD })
+    const payload = source.bytes.slice(0, source.published * 64)
+    if (spoil >= 0) payload[spoil]! ^= 1
+    const words = new Float64Array(16)
+    const accept = { kind: 'accept', ballot: OLD, prev: 2, through: 3, ...NONE }
+    xpaxosCodec.encode(accept as unknown as XPaxosMessage, words, 0)
+    if (kind > 0) words[0] = kind
+    words.set([payload.length, 1], 2)
+    expect(deliver(inboxes.get(2)!, words, 0, payload, 0)).toBe(true)
+    work()
+    const resets = cellsOf(sends).filter((words) => words[0] === cell.RESET_LINK)
+    expect(resets.map((words) => words[1])).toEqual([2])
+  }
+  expect(node.invalid.count).toBe(20 * invalid)
+  expect(node.core.view.last).toBe(0)
 })

@@ -70,8 +70,10 @@ test.each([0, 20, 70, 127, 130, 200])(
     put(1, 1)
     put(2, 2, spoil)
     put(1, 3)
-    const fields = work().filter(([kind]) => kind === KIND)
+    const cells = work()
+    const fields = cells.filter(([kind]) => kind === KIND)
     expect(fields.map((words) => words[7])).toEqual([1, 3])
+    expect(cells.filter(([kind]) => kind === cell.DROPPED)).toHaveLength(1)
     expect(invalid.count).toBe(1)
   },
 )
@@ -81,7 +83,7 @@ test('within a process headers are checked, bodies when they are applied', () =>
   put(1, 5, 70) // in the body
   expect(work()).toHaveLength(2)
   put(1, 6, 20) // in the header
-  expect(work()).toEqual([])
+  expect(work().map(([kind]) => kind)).toEqual([cell.DROPPED])
   expect(invalid.count).toBe(1)
 })
 

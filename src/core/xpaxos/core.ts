@@ -8,7 +8,7 @@
  */
 import { unreachable } from '../../base/assert.ts'
 import type { Core, CoreView, Input } from '../engine.ts'
-import type { FrameRef } from '../frame-ref.ts'
+import { type FrameRef, throughOf } from '../frame-ref.ts'
 import { type LogIndex, NO_BALLOT, type NodeId } from '../ids.ts'
 import { isVoter } from '../membership.ts'
 import { onAccept, onAcceptSync, onChosen, onPrepare } from './acceptor.ts'
@@ -146,6 +146,7 @@ function onMessage(
   frames: readonly FrameRef[],
   effects: Effects,
 ): void {
+  if (!isConsistent(message, frames)) return
   if ('ballot' in message && message.ballot > state.seen) state.seen = message.ballot
   if ('promised' in message && message.promised > state.seen) state.seen = message.promised
   switch (message.kind) {
@@ -206,6 +207,19 @@ function onMessage(
     default:
       return unreachable(message)
   }
+}
+
+/** What says something else than its frames is lost: no sender of this protocol says it. */
+function isConsistent(message: XPaxosMessage, frames: readonly FrameRef[]): boolean {
+  if (!('prev' in message)) return frames.length === 0
+  let through: number = message.prev
+  for (const frame of frames) {
+    if (frame.first !== through + 1) return false
+    through = throughOf(frame)
+  }
+  if (through !== message.through) return false
+  if (message.kind !== 'accept-sync') return true
+  return message.syncPoint <= message.prev && through <= message.adoptedLast
 }
 
 function onHeartbeatAndChosen(

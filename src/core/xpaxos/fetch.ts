@@ -12,7 +12,7 @@
  * server's own floor, and never while a higher ballot is promised; what comes is taken only in
  * order; no supplier is asked again in a ballot in which it failed.
  */
-import { type FrameRef, throughOf } from '../frame-ref.ts'
+import { type FrameRef, sizeOf, throughOf } from '../frame-ref.ts'
 import type { Ballot, LogIndex, NodeId } from '../ids.ts'
 import { dropSync, extendSync } from './log.ts'
 import type { Fetch, Fetched } from './messages.ts'
@@ -210,7 +210,7 @@ function sendServed(serving: Serving, frames: readonly FrameRef[], effects: Effe
   const { to, ballot, acceptedBallot } = serving
   const prev = (serving.next - 1) as LogIndex
   const through = throughOf(frames.at(-1)!)
-  const sizeBytes = frames.reduce((sum, frame) => sum + frame.sizeBytes, 0)
+  const sizeBytes = sizeOf(frames)
   serving.next = (through + 1) as LogIndex
   serving.inflight.push({ through, sizeBytes })
   serving.inflightBytes += sizeBytes

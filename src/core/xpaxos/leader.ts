@@ -208,8 +208,8 @@ export function onAccepted(state: State, from: NodeId, message: Accepted, effect
 }
 
 /**
- * What is chosen there is no prefix of this log: a higher ballot chose it, so this leader is deposed
- * and has not heard of it. A voter that was turned learner, and still follows, reports such a floor.
+ * What is chosen there is no prefix of this log: a higher ballot chose it, and this leader has not
+ * heard that it is deposed. A voter that was turned learner, and still follows, reports it so.
  */
 function isChosenElsewhere(
   { tail }: State,

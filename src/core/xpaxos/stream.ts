@@ -6,7 +6,7 @@
  * Invariants: a stream is sent in index order, `next` = first index not yet sent; at most
  * `windowBytes` and `pipelineDepth` messages are unanswered; one WAL read at a time.
  */
-import { type FrameRef, throughOf } from '../frame-ref.ts'
+import { type FrameRef, sizeOf, throughOf } from '../frame-ref.ts'
 import type { LogIndex } from '../ids.ts'
 import { isVoter } from '../membership.ts'
 import { chosenConfig } from './configs.ts'
@@ -110,7 +110,7 @@ export function onStreamRead(
 function sendFrames(state: State, peer: Peer, frames: readonly FrameRef[], effects: Effects): void {
   const prev = (peer.next - 1) as LogIndex
   const through = frames.length === 0 ? prev : throughOf(frames.at(-1)!)
-  const sizeBytes = frames.reduce((sum, frame) => sum + frame.sizeBytes, 0)
+  const sizeBytes = sizeOf(frames)
   send(effects, peer.id, messageFor(state, peer, { prev, through }), frames)
   peer.next = (through + 1) as LogIndex
   peer.chosenSent = state.floor
