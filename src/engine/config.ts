@@ -6,10 +6,13 @@ import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
 import { ReplicaError } from '../base/errors.ts'
 import type { StateMachine } from '../base/state-machine.ts'
+import { PAYLOAD_SIZE_MAX_BYTES } from '../codec/cell.ts'
+import { ENVELOPE_SIZE_BYTES } from '../codec/record.ts'
 import type { Member, MemberRole } from '../core/engine.ts'
 import type { NodeId } from '../core/ids.ts'
 import { isHistoryEpoch, membershipOf, membershipProblem } from '../core/membership.ts'
 import type { Durability } from '../wal/identity.ts'
+import { SEGMENT_HEADER_SIZE_BYTES } from '../wal/segment.ts'
 import type {
   EngineKind,
   LinkEmulation,
@@ -298,6 +301,12 @@ function checkTogether(tuning: Tuning, problems: string[]): void {
   if (8 * batchBytesMax > ringSizeBytes) problems.push('batchBytesMax: at most ringSizeBytes / 8')
   if (2 * batchBytesMax > walSegmentSizeBytes) {
     problems.push('batchBytesMax: at most walSegmentSizeBytes / 2')
+  }
+  // A peer may send as much as the ring takes, and it is one record.
+  const messageSizeMax = Math.min(PAYLOAD_SIZE_MAX_BYTES, ringSizeBytes / 2)
+  const segmentSizeMin = SEGMENT_HEADER_SIZE_BYTES + ENVELOPE_SIZE_BYTES + messageSizeMax
+  if (walSegmentSizeBytes < segmentSizeMin) {
+    problems.push(`walSegmentSizeBytes: at least ${segmentSizeMin}, for half of ringSizeBytes`)
   }
   // Whole segments go, and the open one stays.
   if (2 * walSegmentSizeBytes > loggerBytesMax) {

@@ -28,7 +28,7 @@ function freshDir(): string {
   return dir
 }
 
-const TUNING = { walSegmentSizeBytes: 2 ** 20, batchBytesMax: 2 ** 16 }
+const TUNING = { walSegmentSizeBytes: 2 ** 20, batchBytesMax: 2 ** 16, ringSizeBytes: 2 ** 20 }
 
 const open = (more: Partial<LocalClusterOptions> = {}): Promise<LocalCluster> =>
   openLimitCluster({ dataDir: freshDir(), stateMachine: 'hash', tuning: TUNING, ...more })

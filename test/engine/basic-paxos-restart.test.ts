@@ -48,7 +48,7 @@ async function openRecorded(): Promise<{ cluster: LocalCluster; machines: Record
     machines.push(machine)
     return machine
   }
-  const tuning = { batchEntriesMax: 1, walSegmentSizeBytes: 2 ** 22 }
+  const tuning = { batchEntriesMax: 1, walSegmentSizeBytes: 2 ** 23, ringSizeBytes: 2 ** 23 }
   const cluster = await openLocalCluster({
     ...{ nodes: 3, dataDir: folder, engine: 'basic-paxos', tuning, stateMachine },
   })

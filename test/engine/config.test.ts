@@ -50,3 +50,11 @@ test('what raises no pressure leaves room for a largest message, wherever the ri
   expect(stuckAt(8 * BATCH)).toBe(0)
   expect(stuckAt(4 * BATCH)).toBeGreaterThan(0) // it would wait for ever
 })
+
+test('a segment takes the largest message of a peer as one record', () => {
+  const small = { walSegmentSizeBytes: 2 ** 20, batchBytesMax: BATCH }
+  expect(problemsOf({ ...small, ringSizeBytes: 2 ** 20 })).toEqual([])
+  expect(problemsOf({ ...small, ringSizeBytes: 2 ** 22 })).toEqual([
+    'walSegmentSizeBytes: at least 2101376, for half of ringSizeBytes',
+  ])
+})

@@ -134,7 +134,7 @@ test('a group without room goes on when there is some; until then nothing else i
   expect(before.length).toBeLessThan(6)
   for (const one of bytes) one.fill(255) // the caller may use its memory again
   configure()
-  expect([ingest.tryWrite(other!, text('y')), ingest.hasRoom]).toEqual([false, false])
+  expect([ingest.tryWrite(other!, text('y')), ingest.hasRoom()]).toEqual([false, false])
   expect(ingest.tryWriteGroup(other!, five, null)).toBe(false)
   const after: Made[] = []
   for (let i = 0; i < 6; i++) {
@@ -204,7 +204,7 @@ test('an abort that finds no room is waited for', () => {
   send(cell.UNLEAD, 2)
   send(cell.LEAD, LATER, 500, 1)
   const client = ingest.openClient(10, () => undefined)
-  expect([ingest.tryWrite(client, text('y')), ingest.hasRoom]).toEqual([false, false])
+  expect([ingest.tryWrite(client, text('y')), ingest.hasRoom()]).toEqual([false, false])
   expect(ingest.tryWriteGroup(client, five, null)).toBe(true)
   expect(made()).toEqual([])
   release(log, full.at(-1)!.end)

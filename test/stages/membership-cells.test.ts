@@ -140,7 +140,7 @@ test('while leadership is handed over nothing is taken; afterwards who waits is 
   ingest.tryWrite(client, payload)
   send(cell.ADMIT, 0)
   expect(frames()).toHaveLength(1) // what was taken before is tried
-  expect([ingest.tryWrite(client, payload), ingest.admits, ingest.hasRoom]).toEqual([
+  expect([ingest.tryWrite(client, payload), ingest.admits, ingest.hasRoom()]).toEqual([
     false,
     false,
     false,
