@@ -212,7 +212,7 @@ function awaitProgress<M>(
 ): boolean {
   const growth = (): number =>
     membersOf(world).reduce(
-      (sum, { driver, stored }) => sum + driver.view.chosen + stored.length,
+      (sum, { alive, driver, stored }) => sum + (alive ? driver.view.chosen : 0) + stored.length,
       0,
     )
   for (let before = -1; before !== growth();) {

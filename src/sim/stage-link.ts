@@ -216,6 +216,9 @@ export function createStageLink<M>(
       if (reader !== null) closeReader(reader)
       const before = session
       session = up ? of : 0
+      // What the session before had not sent is never sent, and its bytes are free.
+      sentTicket = Math.max(sentTicket, takeAll(waiting).at(-1)?.ticket ?? 0)
+      waitingBytes = 0
       reader = up ? createReader(inbox, peer.id, of) : null
       // What waited came in the session before, and is gone with it; its begin and end are not.
       const left = takeAll(arrived).filter((one) => typeof one === 'number')

@@ -11,6 +11,7 @@ import type { LogIndex } from '../ids.ts'
 import { dropPendingFrames } from './log.ts'
 import { keepsState } from '../membership.ts'
 import { type Effects, type State, FRAMES_MAX, event, read } from './state.ts'
+import { feeds } from './stream.ts'
 import { type Mark, dropFrames, firstKept, forget, gather } from './tail.ts'
 
 const APPLY_OPEN_BYTES_MAX = 2 ** 23
@@ -83,7 +84,9 @@ function neededFrom(state: State): LogIndex {
   if (keepsState(state.self.role) && state.applyNext >= kept) needed = state.applyNext
   if (state.leadership === null) return needed as LogIndex
   for (const peer of state.peers) {
-    if (!peer.up || peer.phase !== 'streaming' || peer.next < kept) continue
+    // A learner whose source is back is fed by that: its stream from here stands still.
+    const isFed = peer.up && peer.phase === 'streaming' && feeds(state, peer)
+    if (!isFed || peer.next < kept) continue
     needed = Math.min(needed, peer.next)
   }
   return needed as LogIndex

@@ -259,7 +259,9 @@ function reunite(state: State, effects: Effects): void {
   if (!strayed) leadership.strayedSince = -1
   else if (leadership.strayedSince < 0) leadership.strayedSince = state.now
   else if (state.now - leadership.strayedSince > state.config.electionTimeoutMs) {
-    standForLeader(state, effects)
+    // Who is on its way out leaves that to who stays.
+    if (isElectable(state.self)) standForLeader(state, effects)
+    else backOff(state, effects)
   }
 }
 
@@ -282,6 +284,7 @@ function considerStanding(state: State, effects: Effects): void {
 
 function mayStand(state: State): boolean {
   if (!isElectable(state.self) || state.removedAt !== 0 || isContent(state)) return false
+  if (newestConfig(state).index <= state.unfitBy) return false
   if (heldMs(state, state.self.id) > 0) return false // it granted a lease like any other voter
   if (state.now - state.awakeAt <= (FRESH_ROUNDS + 1) * state.config.heartbeatMs) return false
   const isBackedOff = state.now < state.backOffUntil

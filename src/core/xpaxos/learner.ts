@@ -111,6 +111,11 @@ export function noteLearnt(state: State, peer: Peer, through: LogIndex): void {
   if (through <= peer.matched) return
   peer.matched = through
   peer.progressAt = state.now
+  // From another source, maybe: what flies to it or would fly, and it has, is not waited for.
+  while (peer.inflight.length > 0 && peer.inflight[0]!.through <= through) {
+    peer.inflightBytes -= peer.inflight.shift()!.sizeBytes
+  }
+  if (peer.next <= through) peer.next = (through + 1) as LogIndex
 }
 
 /** Feeds the learners that have this node as their source. */

@@ -9,7 +9,7 @@
 import { assert } from '../../base/assert.ts'
 import { type LogIndex, NO_INDEX, type NodeId, ballotAbove } from '../ids.ts'
 import { promiseBallot, promiseOf } from './acceptor.ts'
-import { type Membership, isElectable, memberOf, votersOf } from '../membership.ts'
+import { type ConfigAt, type Membership, isElectable, memberOf, votersOf } from '../membership.ts'
 import { backOff } from './election.ts'
 import { forms, liveMemberships, refreshPeers } from './configs.ts'
 import { type FetchResult, askSupplier, dropSource, loseSupplier } from './fetch.ts'
@@ -178,8 +178,13 @@ export function tickCandidacy(state: State, effects: Effects): void {
  */
 function conclude(state: State, candidacy: Candidacy, source: PromiseInfo, effects: Effects): void {
   const { promises, targets } = candidacy
-  const needed = membershipsOf(state, candidacy, source)
-  if (!needed.some((membership) => mayLead(state, membership))) return backOff(state, effects)
+  const configs = configsOf(state, candidacy, source)
+  const needed = configs.map(({ membership }) => membership)
+  if (!needed.some((membership) => mayLead(state, membership))) {
+    // Nothing tells a removed node but this: else it would stand again and again, and hold up all.
+    if (needed.length === 1) state.unfitBy = configs[0]!.index
+    return backOff(state, effects)
+  }
   if (widen(state, targets, needed)) prepareTargets(state, candidacy, effects)
   const hasPromised = (id: NodeId): boolean => promises.has(id)
   if (!needed.every((membership) => forms(membership, 'prepare', hasPromised))) return
@@ -192,7 +197,8 @@ function mayLead({ self }: State, membership: Membership): boolean {
   return member !== undefined && isElectable(member)
 }
 
-function membershipsOf(state: State, candidacy: Candidacy, source: PromiseInfo): Membership[] {
+/** The one that is proven chosen; or the newest, which is not yet, behind the one before it. */
+function configsOf(state: State, candidacy: Candidacy, source: PromiseInfo): ConfigAt[] {
   const { syncPoint, configs: fetched } = state.pendingSync!
   const configs = [...state.configs.filter(({ index }) => index <= syncPoint), ...fetched]
   const newest = configs.at(-1)!
@@ -200,8 +206,7 @@ function membershipsOf(state: State, candidacy: Candidacy, source: PromiseInfo):
   let proven: number = state.floor
   for (const { floor } of candidacy.promises.values()) proven = Math.max(proven, floor)
   const isOpen = newest.index === source.last && newest.index > proven
-  if (!isOpen || before === undefined) return [newest.membership]
-  return [before.membership, newest.membership]
+  return !isOpen || before === undefined ? [newest] : [before, newest]
 }
 
 /**

@@ -163,6 +163,11 @@ export interface State {
   refreshedOpen: boolean
   /** A chosen membership that others know of does not have this node any more (R30). */
   removedAt: LogIndex | 0
+  /**
+   * The index of a config batch, proven chosen, by which this node may not lead: found in a log
+   * that it was to adopt, and could not. -1: none.
+   */
+  unfitBy: number
   readonly peers: Peer[]
   /** Links that are up, to members and to others. */
   readonly linksUp: Set<NodeId>
@@ -246,6 +251,7 @@ export function createState(config: XPaxosConfig, recovered: Recovered): State {
     refreshedFor: null,
     refreshedOpen: false,
     removedAt: 0,
+    unfitBy: -1,
     peers: [],
     linksUp: new Set(),
     now: 0,
