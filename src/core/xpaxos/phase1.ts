@@ -206,7 +206,8 @@ function configsOf(state: State, candidacy: Candidacy, source: PromiseInfo): Con
   let proven: number = state.floor
   for (const { floor } of candidacy.promises.values()) proven = Math.max(proven, floor)
   const isOpen = newest.index === source.last && newest.index > proven
-  return !isOpen || before === undefined ? [newest] : [before, newest]
+  if (!isOpen || before === undefined) return [newest]
+  return [before, newest]
 }
 
 /**
