@@ -127,6 +127,7 @@ export const MEMBER_MUTANTS: readonly Mutant[] = [
   {
     name: 'armed-again-though-it-lags',
     invariant: 'I18',
+    also: ['I17'], // what is withheld for ever keeps the leader in office
     file: `${X}/election.ts`,
     from: 'const isHeld = peer.matched >= floorAtRound',
     to: 'const isHeld = peer.matched >= 0 * floorAtRound',

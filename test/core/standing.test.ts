@@ -215,3 +215,39 @@ test('a node that starts gives the leader it promised an election time-out to be
   expect(contentAt(start + T)).toBe(true)
   expect(contentAt(start + T + 1)).toBe(false)
 })
+
+/** One of two followers has promised a ballot that nobody leads. */
+function withStrayed(state: State, done: () => boolean): void {
+  const { ballot: own } = state.leadership!
+  for (let i = 0; i < 50 && !done(); i++) {
+    answer(state, 2, { promised: own, content: 1 })
+    answer(state, 3, { promised: ballot(9, 3) })
+    give(state, { kind: 'tick', now: state.now + BEAT })
+  }
+}
+
+test('a leader goes to a higher ballot for who has strayed; on its way out it leaves that to others', () => {
+  const state = leaderOf(1)
+  withStrayed(state, () => state.candidacy !== null)
+  expect(state.candidacy!.ballot).toBe(ballot(10, 1))
+
+  const demoted = leaderOf(1)
+  demoted.self = { ...demoted.self, weight: 0 }
+  withStrayed(demoted, () => demoted.leadership === null)
+  expect([demoted.leadership, demoted.candidacy]).toEqual([null, null])
+})
+
+test('a learner that got from elsewhere what flies to it is not waited for', () => {
+  const state = leaderOf(1, { members: membersOf(['voter', 'voter', 'voter', 'learner']) })
+  const peer = state.peers.find(({ id }) => id === 4)!
+  peer.inflight.push(
+    { through: 3 as never, sizeBytes: 128 },
+    { through: 7 as never, sizeBytes: 64 },
+  )
+  peer.inflightBytes = 192
+  peer.next = 8 as never
+  answer(state, 4, { last: 5 })
+  expect([peer.matched, peer.next, peer.inflightBytes]).toEqual([5, 8, 64])
+  answer(state, 4, { last: 9 })
+  expect([peer.matched, peer.next, peer.inflight]).toEqual([9, 10, []])
+})
