@@ -79,7 +79,10 @@ test('T25: other layouts, sizes, seeds, and a replay: the same state, told the s
   const layouts = ['inline', 'joined', 'split'] as const
   const openOne = sockets((id) => ({
     layout: layouts[id - 1]!,
-    tuning: { ...CALM, seed: 100 * id, batchEntriesMax: 7 * id, ringSizeBytes: 2 ** (19 + id) },
+    tuning: {
+      ...{ ...CALM, seed: 100 * id, batchEntriesMax: 7 * id },
+      ...{ ringSizeBytes: 2 ** (19 + id), walSegmentSizeBytes: 2 ** 22 },
+    },
   }))
   const nodes: ReplicaNode[] = []
   for (const id of [3, 2, 1]) nodes.push(await openOne(id))
