@@ -226,7 +226,7 @@ function withStrayed(state: State, done: () => boolean): void {
   }
 }
 
-test('a leader goes to a higher ballot for who has strayed; on its way out it leaves that to others', () => {
+test('a leader goes to a higher ballot for who has strayed; on its way out others do', () => {
   const state = leaderOf(1)
   withStrayed(state, () => state.candidacy !== null)
   expect(state.candidacy!.ballot).toBe(ballot(10, 1))
