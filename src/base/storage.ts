@@ -41,8 +41,8 @@ export interface Storage {
    */
   tryLock(path: string): string | null
   unlock(path: string): void
-  /** The lock file is of an earlier boot: the machine went down, or ended, while it was held. */
-  isOfOtherBoot(path: string): boolean
+  /** Another one each time that the machine starts; '' where the system does not say. */
+  bootId(): string
 }
 
 /** Chunks that one `pwritev` takes at most: Linux's bound. */

@@ -152,7 +152,7 @@ export function createMemoryStorage(): MemoryStorage {
       return null
     },
     unlock: (path) => void names.delete(path),
-    isOfOtherBoot: () => false, // of durability `os`, which the simulator does not run
+    bootId: () => 'the only one', // for durability `os`, which the simulator does not run
     crash(random) {
       const kept = Math.floor(random() * (changes.length + 1))
       for (const apply of changes.slice(0, kept)) apply(durableNames)

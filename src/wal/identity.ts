@@ -27,8 +27,9 @@ export interface Identity {
 
 const FORMAT_VERSION = 1
 const FILE = 'identity'
-const TEMP_FILE = 'identity.tmp'
 const LOCK_FILE = 'lock'
+/** Of durability `os`, while the directory is open, and after a disorderly end. */
+const BOOT_FILE = 'boot'
 /** Names that a crash before the identity was written may have left. */
 const OWN_BEFORE_IDENTITY = /^(identity\.tmp|lock(\..*)?)$/
 const LOST =
@@ -43,30 +44,18 @@ export const identityHashOf = (identity: Identity): number =>
   checksumOf(Buffer.from(textOf(identity)))
 
 /**
- * Checks or makes the directory, and locks it. With durability `os` the lock is on the disk before
- * anything is promised: one of an earlier boot says that what was written then may be gone (R5).
- * @param acceptsLostDisk open it nevertheless
+ * Checks or makes the directory, and locks it.
  * @returns the identity as stored
  * @throws ReplicaError E_DATA_DIR with the directory untouched
  */
-export function enterDir(
-  storage: Storage,
-  dir: string,
-  wanted: Identity,
-  acceptsLostDisk = false,
-): Identity {
+export function enterDir(storage: Storage, dir: string, wanted: Identity): Identity {
   const names = storage.list(dir)
   const stored = names === null ? null : readIdentity(storage, dir, names)
   if (stored !== null) compare(dir, stored, wanted)
   if (names === null) storage.makeDir(dir)
-  const lock = joinPath(dir, LOCK_FILE)
-  const isUnsynced = wanted.durability === 'os'
-  const isLost = isUnsynced && !acceptsLostDisk && storage.isOfOtherBoot(lock)
-  if (isLost) refuse(dir, LOST)
-  const holder = storage.tryLock(lock)
+  const holder = storage.tryLock(joinPath(dir, LOCK_FILE))
   if (holder !== null) refuse(dir, `in use by ${holder}`)
   try {
-    if (isUnsynced) syncLock(storage, dir, lock)
     return stored ?? writeIdentity(storage, dir, wanted)
   } catch (error) {
     leaveDir(storage, dir)
@@ -74,15 +63,28 @@ export function enterDir(
   }
 }
 
-function syncLock(storage: Storage, dir: string, lock: string): void {
-  const file = storage.open(lock, 'read')
-  storage.datasync(file)
-  storage.close(file)
-  storage.syncDir(dir)
-}
-
 export const leaveDir = (storage: Storage, dir: string): void =>
   storage.unlock(joinPath(dir, LOCK_FILE))
+
+/**
+ * Durability `os`: writes down, synced, in which boot of the machine the directory is open. What is
+ * there already stays until a close in order: of another boot, it says that what was acknowledged
+ * then may be gone (R5).
+ * @param acceptsLost go on nevertheless
+ * @throws ReplicaError E_DATA_DIR
+ */
+export function noteBoot(storage: Storage, dir: string, acceptsLost: boolean): void {
+  const own = Buffer.from(storage.bootId())
+  if (!storage.list(dir)!.includes(BOOT_FILE)) return writeWhole(storage, dir, BOOT_FILE, own)
+  const isOther = !own.equals(readWhole(storage, joinPath(dir, BOOT_FILE)))
+  if (isOther && !acceptsLost) refuse(dir, LOST)
+}
+
+/** Everything is on the disk: no end of a boot can cost anything. */
+export function forgetBoot(storage: Storage, dir: string): void {
+  storage.unlink(joinPath(dir, BOOT_FILE))
+  storage.syncDir(dir)
+}
 
 /** Null: an empty directory. */
 export function readIdentity(
@@ -96,26 +98,36 @@ export function readIdentity(
       ? null
       : refuse(dir, `not empty (${foreign}) and no data directory`)
   }
-  const file = storage.open(joinPath(dir, FILE), 'read')
-  const bytes = new Uint8Array(storage.sizeOf(file))
+  return parse(dir, readWhole(storage, joinPath(dir, FILE)).toString('utf8'))
+}
+
+function readWhole(storage: Storage, path: string): Buffer {
+  const file = storage.open(path, 'read')
+  const bytes = Buffer.alloc(storage.sizeOf(file))
   storage.pread(file, bytes, 0)
   storage.close(file)
-  return parse(dir, Buffer.from(bytes).toString('utf8'))
+  return bytes
 }
 
 function writeIdentity(storage: Storage, dir: string, identity: Identity): Identity {
-  const temp = joinPath(dir, TEMP_FILE)
-  if (storage.list(dir)?.includes(TEMP_FILE)) storage.unlink(temp)
   const text = textOf(identity)
-  const file = storage.create(temp)
-  storage.pwrite(file, Buffer.from(`${text}\n${checksumOf(Buffer.from(text))}\n`), 0)
-  storage.datasync(file)
-  storage.close(file)
-  storage.rename(temp, joinPath(dir, FILE))
-  storage.syncDir(dir)
+  const sum = checksumOf(Buffer.from(text))
+  writeWhole(storage, dir, FILE, Buffer.from(`${text}\n${sum}\n`))
   const parent = dir.slice(0, dir.lastIndexOf('/'))
   if (parent !== '') storage.syncDir(parent)
   return identity
+}
+
+/** A new file, there whole or not at all. */
+function writeWhole(storage: Storage, dir: string, name: string, bytes: Uint8Array): void {
+  const temp = joinPath(dir, `${name}.tmp`)
+  if (storage.list(dir)?.includes(`${name}.tmp`)) storage.unlink(temp)
+  const file = storage.create(temp)
+  storage.pwrite(file, bytes, 0)
+  storage.datasync(file)
+  storage.close(file)
+  storage.rename(temp, joinPath(dir, name))
+  storage.syncDir(dir)
 }
 
 function textOf(identity: Identity): string {

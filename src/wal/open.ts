@@ -8,7 +8,8 @@ import type { Storage } from '../base/storage.ts'
 import { ENVELOPE_SIZE_BYTES } from '../codec/record.ts'
 import type { Ballot, LogIndex, Lsn } from '../core/ids.ts'
 import { type ChainMark, type ConfigMark, EMPTY_START, openFold } from './fold.ts'
-import { type Durability, type Identity, enterDir, identityHashOf, leaveDir } from './identity.ts'
+import { type Durability, type Identity, enterDir, identityHashOf } from './identity.ts'
+import { leaveDir, noteBoot } from './identity.ts'
 import { createLogMap } from './log-map.ts'
 import { type Findings, type FoundSegment, type RecordVisitor, recover } from './recover.ts'
 import {
@@ -67,8 +68,9 @@ export function openWal(storage: Storage, options: WalOptions): { wal: Wal; reco
   if (durability === 'none') return opened(createWal(null, durability, null), wanted)
   const segmentSizeBytes = options.segmentSizeBytes ?? SEGMENT_SIZE_DEFAULT_BYTES
   assert(segmentSizeBytes % SEGMENT_HEADER_SIZE_BYTES === 0, 'a segment is whole blocks')
-  const identity = enterDir(storage, dir, wanted, options.acceptsLostDisk)
+  const identity = enterDir(storage, dir, wanted)
   try {
+    if (durability === 'os') noteBoot(storage, dir, options.acceptsLostDisk === true)
     const identityHash = identityHashOf(identity)
     const onRecord = options.onRecord ?? null
     const findings = recover(storage, dir, identityHash, 'write', onRecord)

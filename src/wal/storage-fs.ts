@@ -50,7 +50,7 @@ export function openStorage(): Storage {
     syncDir,
     tryLock,
     unlock: (path) => guard('unlink', () => unlinkSync(path)),
-    isOfOtherBoot,
+    bootId: () => guard('read', bootId),
   }
 }
 
@@ -189,12 +189,6 @@ function readIfThere(path: string): string | null {
     if (errnoOf(error) === 'ENOENT') return null
     throw error
   }
-}
-
-/** Never true where the system has no boot id (no /proc). */
-function isOfOtherBoot(path: string): boolean {
-  const holder = guard('read', () => readIfThere(path))
-  return holder !== null && holder.split(' ')[1] !== bootId()
 }
 
 const bootId = (): string => readIfThere('/proc/sys/kernel/random/boot_id')?.trim() ?? ''

@@ -28,6 +28,7 @@ import {
   writeQueue,
 } from './disk.ts'
 import { type FrameMark, foldRecord, isMetadata } from './fold.ts'
+import { forgetBoot } from './identity.ts'
 import { firstOf, forget, keepFrom, mapRecord, settlePending } from './log-map.ts'
 import { FILL_STEP_BYTES, SEGMENT_HEADER_SIZE_BYTES, type Segment, writeMark } from './segment.ts'
 
@@ -215,11 +216,8 @@ export function closeWal(wal: Wal): void {
       if (disk !== null) guarded(wal, () => syncAtClose(wal, disk, isMarked))
     }
   } finally {
-    const isInOrder = wal.state === 'open'
     wal.state = 'closed'
     if (disk !== null) release(disk)
-    // A lock that comes back with the next boot would say that the machine went down.
-    if (disk !== null && isInOrder && wal.durability === 'os') disk.storage.syncDir(disk.dir)
   }
 }
 
@@ -235,6 +233,7 @@ function syncAtClose(
   }
   for (const { file } of segments) storage.datasync(file)
   storage.syncDir(dir)
+  forgetBoot(storage, dir)
 }
 
 /** Lets go of files and lock as the end of a process would: nothing is flushed. For drills. */

@@ -1,10 +1,10 @@
 /**
- * R5: with durability `os` a machine that went down while the node was open has a lost disk. What
- * went down is told by the boot id in the lock.
+ * R5: with durability `os` a machine that went down while the node was open has a lost disk. The
+ * boot id of the machine tells, which lies in the directory until a close in order.
  */
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { isReplicaError } from '../../src/base/errors.ts'
 import type { Storage } from '../../src/base/storage.ts'
@@ -12,7 +12,7 @@ import { type LogIndex, type Lsn, ballotOf, nodeId } from '../../src/core/ids.ts
 import type { Durability } from '../../src/wal/identity.ts'
 import { openWal } from '../../src/wal/open.ts'
 import { openStorage } from '../../src/wal/storage-fs.ts'
-import { append, closeWal, flush } from '../../src/wal/wal.ts'
+import { abandonWal, append, closeWal, flush } from '../../src/wal/wal.ts'
 
 function folder(): string {
   const dir = mkdtempSync(join(tmpdir(), 'xpaxos-boot-'))
@@ -28,11 +28,8 @@ function open(dir: string, durability: Durability, storage = openStorage(), more
 
 /** As the directory is found when the process ended, and then the machine. */
 function leaveAfterOtherBoot(dir: string, durability: Durability): void {
-  const wal = open(dir, durability)
-  const lock = readFileSync(join(dir, 'lock'), 'utf8')
-  closeWal(wal)
-  const [pid, , start] = lock.split(' ')
-  writeFileSync(join(dir, 'lock'), `${pid} another-boot ${start}`)
+  closeWal(open(dir, durability, { ...openStorage(), bootId: () => 'another boot' }))
+  abandonWal(open(dir, durability, { ...openStorage(), bootId: () => 'another boot' }))
 }
 
 function problemOf(run: () => unknown): string {
@@ -51,7 +48,10 @@ test('os: the machine went down while it was open: the disk is lost, nothing is 
   const before = readdirSync(dir)
   expect(problemOf(() => open(dir, 'os'))).toMatch(/^E_DATA_DIR: .*when the machine went down/)
   expect(readdirSync(dir)).toEqual(before)
-  closeWal(open(dir, 'os', openStorage(), { acceptsLostDisk: true }))
+  const acceptsLostDisk = true
+  abandonWal(open(dir, 'os', openStorage(), { acceptsLostDisk })) // and again without an order
+  expect(problemOf(() => open(dir, 'os'))).toMatch(/^E_DATA_DIR: .*when the machine went down/)
+  closeWal(open(dir, 'os', openStorage(), { acceptsLostDisk }))
   closeWal(open(dir, 'os')) // closed in order: as good as new
 })
 
@@ -63,46 +63,41 @@ test('fsync: what was acknowledged is on the disk, whatever went down', () => {
 
 test('os: a process that ended while the machine stayed up has lost nothing', () => {
   const dir = folder()
-  const wal = open(dir, 'os')
-  const lock = readFileSync(join(dir, 'lock'), 'utf8')
-  closeWal(wal)
-  writeFileSync(join(dir, 'lock'), lock.replace(/^\d+/, '4194305')) // above any process id
+  abandonWal(open(dir, 'os'))
   closeWal(open(dir, 'os'))
 })
 
-test('the boot of a lock: of this one, of another one, of none', () => {
+test('os: what a power cut left of the file itself is no reason', () => {
   const dir = folder()
-  const storage = openStorage()
-  const path = join(dir, 'lock')
-  const wal = open(dir, 'os')
-  expect(storage.isOfOtherBoot(path)).toBe(false)
-  closeWal(wal)
-  expect(storage.isOfOtherBoot(path)).toBe(false)
-  writeFileSync(path, '1 another-boot 2')
-  expect(storage.isOfOtherBoot(path)).toBe(true)
+  closeWal(open(dir, 'os'))
+  writeFileSync(join(dir, 'boot.tmp'), 'ha')
+  closeWal(open(dir, 'os'))
+  expect(readdirSync(dir).filter((name) => name.startsWith('boot'))).toEqual([])
 })
 
-/** The calls that make something outlive the machine, and the removal of the lock. */
+/** The calls that make something outlive the machine, and those about names. */
 function recorded(calls: string[]): Storage {
   const storage = openStorage()
   return {
     ...storage,
     datasync: (file) => (calls.push('datasync'), storage.datasync(file)),
     syncDir: (dir) => (calls.push('syncDir'), storage.syncDir(dir)),
-    unlock: (path) => (calls.push('unlock'), storage.unlock(path)),
+    unlink: (path) => (calls.push(`unlink ${basename(path)}`), storage.unlink(path)),
+    rename: (from, to) => (calls.push(`rename ${basename(to)}`), storage.rename(from, to)),
   }
 }
 
-test('os: the lock is synced before anything, all else before it goes, then its going', () => {
+test('os: the boot is on the disk before anything, and goes when all else is', () => {
   const dir = folder()
+  closeWal(open(dir, 'os'))
   const calls: string[] = []
   const wal = open(dir, 'os', recorded(calls))
-  expect(calls.slice(0, 2)).toEqual(['datasync', 'syncDir'])
+  expect(calls.slice(0, 3)).toEqual(['datasync', 'rename boot', 'syncDir'])
   calls.length = 0
   const ballot = ballotOf(1, nodeId(1))
   append(wal, { kind: 'promised', ballot }, 1 as Lsn, 0 as LogIndex, null, null)
   flush(wal)
   expect(calls).toEqual([])
   closeWal(wal)
-  expect(calls).toEqual(['datasync', 'syncDir', 'unlock', 'syncDir'])
+  expect(calls).toEqual(['datasync', 'syncDir', 'unlink boot', 'syncDir'])
 })
