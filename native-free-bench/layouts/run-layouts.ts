@@ -1,6 +1,6 @@
 /**
  * Which layout of threads serves which load: every layout under every load in turn, forth and back,
- * and where the time of one entry in flight over sockets goes. docs/decisions/0003 draws on it.
+ * and where the time of one entry in flight over sockets goes. For docs/decisions/0003.
  */
 import { table } from '../report/text.ts'
 import { latency, perSecond } from '../report/units.ts'
@@ -113,7 +113,6 @@ export function pathText({ p50Us, limitP50Us, stageUs }: Path): string {
   const step = (name: string): string => `${name.slice(3)} ${us(name)}`
   const spread = ({ median, min, max }: Spread): string =>
     `${latency(median)} (${latency(min)} to ${latency(max)})`
-  const leader = ['n1.wal'].map(step)
   const follower = ['n2.receive', 'n2.decide', 'n2.wal', 'n2.fanout', 'n2.apply'].map(step)
   return [
     'One entry in flight over sockets: busy time an entry by stage (wal: write and sync)',
@@ -123,7 +122,7 @@ export function pathText({ p50Us, limitP50Us, stageUs }: Path): string {
     `leader    ${['n1.ingest', 'n1.decide', 'n1.fanout'].map(step).join(' -> ')}`,
     '   |  \\',
     `   |   socket -> follower  ${follower.join(' -> ')} -> socket`,
-    `   |                       beside: leader ${leader.join('')}`,
+    `   |                       beside: leader ${step('n1.wal')}`,
     '   |  /',
     `leader    ${['n1.receive', 'n1.apply'].map(step).join(' -> ')}`,
     '   |',

@@ -78,7 +78,7 @@ export interface DecideWiring<Message> {
   readonly wallMs: () => number
   /** Null: no leases. */
   readonly lease: LeaseWords | null
-  readonly onEvent: (name: EventName, value: number) => void
+  readonly onEvent: (name: EventName | 'frame-invalid', value: number) => void
   /** Called once a duty cycle that did something, to publish the core's view. */
   readonly onView: (roundTripUs: number) => void
 }
@@ -303,6 +303,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     const frames = takeFramesBehind(holds, wiring.received, place, count)
     const message = decodeOrNull(wiring.codec, words, base)
     if (message === null) {
+      wiring.onEvent('frame-invalid', from)
       orderCell(toFanout, [cell.RESET_LINK, from])
       return 1 + count
     }

@@ -1,10 +1,9 @@
 /** `xpaxos disaster` as a program: what it prints, refuses and leaves alone. */
 import { spawnSync } from 'node:child_process'
-import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { openCluster, stoppedCluster, temporaryFolder, text } from '../support/engine.ts'
+import { imageOf, openCluster, stoppedCluster, temporaryFolder, text } from '../support/engine.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 const MEMBERS = '1:voter:9,2,3:logger'
@@ -14,12 +13,6 @@ const run = (...args: string[]) =>
   spawnSync(process.execPath, [MAIN, 'disaster', ...args], { encoding: 'utf8' })
 
 const stopped = () => stoppedCluster({ nodes: NODES, clusterId: 'orders' })
-
-const imageOf = (dir: string): string =>
-  readdirSync(dir)
-    .sort()
-    .map((name) => `${name} ${readFileSync(join(dir, name)).toString('base64')}`)
-    .join('\n')
 
 test('bad usage: one line a problem, nothing on stdout', () => {
   expect(run('reset', 'now', '--force')).toMatchObject({

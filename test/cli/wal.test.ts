@@ -4,7 +4,7 @@ import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { stoppedCluster, temporaryFolder } from '../support/engine.ts'
+import { imageOf, stoppedCluster, temporaryFolder } from '../support/engine.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
@@ -12,12 +12,6 @@ const run = (...args: string[]) =>
   spawnSync(process.execPath, [MAIN, 'wal', ...args], { encoding: 'utf8' })
 
 const stopped = () => stoppedCluster({ clusterId: 'orders' })
-
-const imageOf = (dir: string): string =>
-  readdirSync(dir)
-    .sort()
-    .map((name) => `${name} ${readFileSync(join(dir, name)).toString('base64')}`)
-    .join('\n')
 
 test('bad usage: one line a problem, nothing on stdout', () => {
   expect(run('mend', '--fast')).toMatchObject({

@@ -2,7 +2,7 @@
  * What the tests of the library share: temporary folders, options that elect and open fast, state
  * machines that remember, and waiting for a condition (bounded, never a fixed time).
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
@@ -98,6 +98,13 @@ export async function stoppedCluster(options: Partial<LocalClusterOptions> = {})
   await cluster.close()
   return dataDir
 }
+
+/** All that is in a folder, to see that nothing was written. */
+export const imageOf = (dir: string): string =>
+  readdirSync(dir)
+    .sort()
+    .map((name) => `${name} ${readFileSync(join(dir, name)).toString('base64')}`)
+    .join('\n')
 
 /** All follow one leader: the elections of a start on a busy machine are over. */
 export const settled = (nodes: readonly ReplicaNode[]): Promise<void> =>

@@ -65,6 +65,13 @@ function flipByte(storage: MemoryStorage, path: string, offset: number): void {
   storage.poke(path, offset, Uint8Array.of(storage.peek(path)[offset]! ^ 1))
 }
 
+/** The disk fails, and with it the process; the page cache stays. */
+function endsByDisk(storage: MemoryStorage, call: () => unknown): void {
+  expect(errorOf(call)).toMatchObject({ code: 'E_DISK' })
+  storage.onOperation = null
+  storage.kill()
+}
+
 const neverRandom = () => 1 // nothing that is not synced survives
 
 test('recovery that is cut short among torn segments leaves no gap that passes for a trim', () => {
@@ -77,26 +84,13 @@ test('recovery that is cut short among torn segments leaves no gap that passes f
   storage.onOperation = (operation) => {
     if (operation === 'datasync') throw diskError('fdatasync', 'EIO')
   }
-  expect(
-    hasCode(
-      errorOf(() => flush(wal)),
-      'E_DISK',
-    ),
-  ).toBe(true)
-  storage.kill()
+  endsByDisk(storage, () => flush(wal))
   flipByte(storage, segmentFile(1), unsyncedFrom + 8) // the log ends here: 2 and 3 are torn
   let unlinks = 0
   storage.onOperation = (operation) => {
     if (operation === 'unlink' && ++unlinks === 2) throw diskError('unlink', 'EIO')
   }
-  expect(
-    hasCode(
-      errorOf(() => open(storage)),
-      'E_DISK',
-    ),
-  ).toBe(true)
-  storage.onOperation = null
-  storage.kill()
+  endsByDisk(storage, () => open(storage))
   const { recovered } = open(storage)
   expect([recovered.retainedFirst, recovered.last]).toEqual([1, 3])
 })
@@ -108,14 +102,7 @@ test('a first header whose sync failed is written again: the page cache is no pr
     const header = storage.peek(path).subarray(0, 128)
     if (header.some((byte) => byte !== 0)) throw diskError('fdatasync', 'EIO')
   }
-  expect(
-    hasCode(
-      errorOf(() => open(storage)),
-      'E_DISK',
-    ),
-  ).toBe(true)
-  storage.onOperation = null
-  storage.kill()
+  endsByDisk(storage, () => open(storage))
   const { wal } = open(storage)
   extend(wal, 1, 16)
   flush(wal)
