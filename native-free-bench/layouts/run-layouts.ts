@@ -115,11 +115,12 @@ export function pathText({ p50Us, limitP50Us, stageUs }: Path): string {
     `${latency(median)} (${latency(min)} to ${latency(max)})`
   const follower = ['n2.receive', 'n2.decide', 'n2.wal', 'n2.fanout', 'n2.apply'].map(step)
   return [
-    'One entry in flight over sockets: busy time an entry by stage (wal: write and sync)',
+    'One entry in flight over sockets: busy time an entry by stage (wal: write and sync). Not',
+    'timed: the client with its ingest stage, sockets, the event loop, and waiting for a core.',
     '',
     `client    p50 ${spread(p50Us)}; limit ${spread(limitP50Us)}`,
     '   |',
-    `leader    ${['n1.ingest', 'n1.decide', 'n1.fanout'].map(step).join(' -> ')}`,
+    `leader    ${['n1.decide', 'n1.fanout'].map(step).join(' -> ')}`,
     '   |  \\',
     `   |   socket -> follower  ${follower.join(' -> ')} -> socket`,
     `   |                       beside: leader ${step('n1.wal')}`,

@@ -24,11 +24,9 @@ export interface VerifyResult {
   readonly partial: boolean
 }
 
-const MISSING = ['adaptive: not available yet']
-
 export async function runVerify(
   rows: readonly Row[],
-  options: LabOptions,
+  options: LabOptions & { readonly missing?: readonly string[] },
   hooks: RunHooks,
   runTrial: RunTrial,
   spike?: RunSpike,
@@ -54,7 +52,7 @@ export async function runVerify(
     rounds: options.rounds,
     durationS: options.durationS,
     figures,
-    missing: MISSING,
+    missing: options.missing ?? [],
     violations: lab.violations,
     partial: isPartial,
   }

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { runTrial } from '../../native-free-bench/run-trial.ts'
 import { jsonOf } from '../../native-free-bench/results.ts'
-import { ROWS } from '../../native-free-bench/verify/rows.ts'
+import { MISSING, ROWS } from '../../native-free-bench/verify/rows.ts'
 import { isVerified, runVerify, verifyText } from '../../native-free-bench/verify/run-verify.ts'
 import { type Exit, EXIT } from './exit.ts'
 import { type Flags, outputProblems, refuse, withHooks } from './hooks.ts'
@@ -30,6 +30,7 @@ export async function runVerifyCommand(flags: Flags, problems: readonly string[]
     durationS: Number(durationS),
     warmupS: WARMUP_S,
     dataDir,
+    missing: MISSING,
   }
   const result = await withHooks(flags, (hooks) => runVerify(rows, options, hooks, runTrial))
   const { json } = flags
