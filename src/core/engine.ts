@@ -190,6 +190,7 @@ export type EventName =
   | 'log-full' // value: node id of the Logger whose log is full; 0: none is any more
   | 'tolerance-reduced' // value: last index trimmed that an absent data voter lacks (R32)
   | 'tolerance-restored' // value: the same; every data voter has it by now
+  | 'bad-message' // value: node id; what it says does not fit its frames: dropped
   | 'chain-mismatch' // value: log index; an alarm: logs differ where they must not
 
 export interface Core<Message> {

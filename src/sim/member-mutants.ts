@@ -290,8 +290,8 @@ export const MEMBER_MUTANTS: readonly Mutant[] = [
     name: 'turned-learner-cuts-at-once',
     invariant: 'I16',
     file: `${X}/learner.ts`,
-    from: 'isTurning ? confirmOwn(state, effects, frames) : frames',
-    to: 'isTurning ? frames.slice() : frames',
+    from: 'const own = isTurning ? ownPrefix(state, frames) : 0',
+    to: 'const own = 0',
     classes: MEMBERS,
   },
   {

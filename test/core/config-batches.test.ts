@@ -111,6 +111,23 @@ test('nothing goes behind a config batch before it is chosen; then the change is
   expect([state.leadership!.change, peerIn(state, 3)]).toEqual([null, undefined])
 })
 
+test('of the changes that are behind it a node keeps the newest', () => {
+  const { state, make } = begun()
+  let last = 1
+  for (const weight of [1, 2, 3]) {
+    const change = { kind: 'set', id: 3 as NodeId, weight } as const
+    submit(state, make(last + 1), wanted(ask(state, change)))
+    submit(state, make(last + 2))
+    expect(state.configs.length).toBe(2)
+    for (let i = 0; i < 2; i++) {
+      sync(state)
+      accepted(state, 2, ++last)
+    }
+    expect(state.configs.map(({ index }) => index)).toEqual([last - 1])
+  }
+  expect(peerIn(state, 3).role).toBe('voter')
+})
+
 test.each([2, 3, 4])('a member that is removed is no peer any more: node %i', (gone) => {
   const { state, make } = begun()
   submit(state, make(2), wanted(ask(state, { kind: 'remove', id: gone as NodeId })))

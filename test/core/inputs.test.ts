@@ -140,6 +140,27 @@ test('a hole behind the own last is refused, what overlaps is skipped, and no mo
   expect(state.tail.marks.map(({ first }) => first)).toEqual([1, 2])
 })
 
+test('a message that says something else than its frames is told, and changes nothing', () => {
+  const state = stateOf(2)
+  const make = createMaker()
+  const told = ballot(1, 1)
+  hear(state, 1, { kind: 'prepare', ballot: told })
+  hear(state, 1, { kind: 'accept-sync', ballot: told, ...EMPTY })
+  const [one, two] = [make(1), make(2)]
+  const accept = { kind: 'accept', ballot: told, prev: 0 } as const
+  for (const [message, frames] of [
+    [{ ...accept, through: 2 }, [one]],
+    [{ ...accept, through: 1 }, [two]],
+    [{ kind: 'prepare', ballot: ballot(2, 1) }, [one]],
+  ] as const) {
+    const effects = hear(state, 1, message, frames)
+    expect(effects).toEqual([{ kind: 'event', name: 'bad-message', value: 1 }])
+  }
+  expect([state.promised, state.tail.marks.length]).toEqual([told, 0])
+  hear(state, 1, { ...accept, through: 2 }, [one, two])
+  expect(state.tail.marks.length).toBe(2)
+})
+
 test('what a leader holds counts while it is followed; what all hold counts for ever', () => {
   const state = stateOf(2)
   const [first, second] = [ballot(1, 1), ballot(2, 3)]

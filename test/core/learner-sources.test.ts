@@ -13,6 +13,7 @@ import {
   cut,
   give,
   inject,
+  mend,
   mendAll,
   restart,
   runFor,
@@ -210,20 +211,23 @@ test('learns of a source that lags behind a promotion cut no votes of the new vo
   submit(cluster, leader, [3, 3, 3])
   runFor(cluster, T)
   expect(answerTo(cluster, role(4, 'voter'))).toBe('done')
-  // The old source hears nothing any more; the new voter holds what is not chosen yet.
-  cluster.filter = (_from, to, { kind }) => (to !== 4 && kind === 'accept' ? 'drop' : undefined)
+  // The old source hears nothing any more; the new voter holds what it does not know chosen.
+  const untold = ['chosen', 'heartbeat']
+  cluster.filter = (_from, to, { kind }) => (to === 4 && untold.includes(kind) ? 'drop' : undefined)
   isolate(cluster, at(cluster, 2))
   submit(cluster, leader, [4])
-  runFor(cluster, 20)
+  runUntilDone(cluster, T, () => leader.core.view.chosen === leader.core.view.last)
   const { last, chosen, acceptedBallot } = node.core.view
   expect(last).toBeGreaterThan(chosen)
+  expect(leader.core.view.chosen).toBe(last)
   for (const { from, to, message, contents } of kept) inject(cluster, from, to, message, contents)
+  expect(node.core.view).toMatchObject({ last, chosen, acceptedBallot })
   // And one that would fit: behind the floor of the voter, from a source of the old membership.
   const stale = { kind: 'learn', attempt: 1, prev: chosen, prevChain: -1, config: 0 } as const
   const next = node.disk.written.contents.find(({ first }) => first === chosen + 1)!
   const message = { ...stale, through: next.through } as unknown as XPaxosMessage
   inject(cluster, at(cluster, 2), node, message, [next])
-  expect(node.core.view).toMatchObject({ last, chosen, acceptedBallot })
+  expect(node.core.view).toMatchObject({ last, chosen: next.through, acceptedBallot })
   mendAll(cluster)
   settle(cluster)
 })
@@ -260,6 +264,37 @@ test('a demoted voter keeps its unchosen tail until chosen entries come, then dr
   expect(stale.disk.written.contents).toEqual(cluster.oracle.chosen)
   settle(cluster)
 })
+
+test.each([10_000, 1_024])(
+  'a voter with a dead change in its log hears of its demotion, in batches of %i bytes',
+  (batchBytesMax) => {
+    const cluster = lab(voters(9, 8, 5, 5, 5), { batchBytesMax, windowBytes: batchBytesMax })
+    const stale = awaitLeader(cluster, 1)
+    const node = at(cluster, 5)
+    submit(cluster, stale, [3])
+    runFor(cluster, T)
+    // What the leader orders, a change in the end, reaches 5 alone; then it dies.
+    const isAccept = (kind: string): boolean => kind === 'accept' || kind === 'accept-sync'
+    cluster.filter = (_from, to, { kind }) => (to !== 5 && isAccept(kind) ? 'drop' : undefined)
+    for (let i = 0; i < 4; i++) submit(cluster, stale, [5, 5])
+    runFor(cluster, 20)
+    order(cluster, stale, set(2, { weight: 7 }))
+    runFor(cluster, 20)
+    const dead = node.core.view.membershipIndex
+    expect(dead).toBeGreaterThan(40)
+    crash(cluster, stale, Infinity)
+    isolate(cluster, node)
+    cluster.filter = () => undefined
+    const leader = awaitLeader(cluster, 2)
+    expect(answerTo(cluster, role(5, 'learner'))).toBe('done')
+    expect(leader.core.view.membershipIndex).toBeLessThan(dead)
+    for (const other of [leader, at(cluster, 3), at(cluster, 4)]) mend(cluster, node, other)
+    runFor(cluster, 6 * T)
+    expect(node.core.view.role).toBe('learner')
+    expect(node.core.view.chosen).toBe(cluster.oracle.chosenThrough)
+    settle(cluster)
+  },
+)
 
 test('a voter that missed its demotion and its promotion votes again', () => {
   const cluster = lab(voters(9, 5, 5, 5))

@@ -66,17 +66,42 @@ test.each([2, 3, 4])('of %i the leader is removed: done, handed over, and heard 
   settle(cluster)
 })
 
+const isRemovalChosen = ({ core: { view } }: Node): boolean =>
+  view.membershipIndex > 0 && view.chosen >= view.membershipIndex
+
 test('a removed leader does not count itself behind the config batch', () => {
   const cluster = lab(voters(9, 5, 5))
   const leader = awaitLeader(cluster, 1)
   order(cluster, leader, remove(1))
   // 3 is away from the moment the config batch is chosen: of {2, 3} both are needed.
-  runUntilDone(cluster, T, () => leader.core.view.chosen === leader.core.view.membershipIndex)
+  runUntilDone(cluster, T, () => isRemovalChosen(leader))
   isolate(cluster, at(cluster, 3))
   const before = cluster.oracle.chosenThrough
   runFor(cluster, 8 * T)
   expect(cluster.oracle.chosenThrough - before).toBeLessThanOrEqual(1)
   expect(at(cluster, 2).leading).toBeNull()
+  settle(cluster)
+})
+
+test('a removed leader is heard, and hears, until the change is concluded and handed over', () => {
+  const cluster = lab(voters(9, 5, 5))
+  const leader = awaitLeader(cluster, 1)
+  const events = watch(cluster, 'transfer-started', 'prepare-started')
+  const answer = order(cluster, leader, remove(1))
+  // The empty batch takes longer than answers to heartbeats stay fresh.
+  const before = cluster.onEffect
+  cluster.onEffect = (node, effect) => {
+    before(node, effect)
+    if (node !== leader || effect.kind !== 'chosen') return
+    for (const id of [2, 3]) at(cluster, id).disk.stalledUntil = cluster.now + 120
+  }
+  expect(runUntilDone(cluster, T, () => isRemovalChosen(leader))).toBeGreaterThanOrEqual(0)
+  runFor(cluster, 100)
+  expect(answer()).toBe('open')
+  runUntilDone(cluster, T, () => leader.leading === null)
+  expect(answer()).toBe('done')
+  runFor(cluster, T)
+  expect(events.map(({ name }) => name)).toEqual(['transfer-started', 'prepare-started'])
   settle(cluster)
 })
 

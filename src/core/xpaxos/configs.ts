@@ -6,7 +6,7 @@
  * batch with anything behind it is proven chosen, only a trailing one above the floor is open;
  * while one is open the membership before it counts too (R28), and whoever votes in either is a
  * voter.
- * `configs[0]` is what the node was started with, at index 0.
+ * `configs[0]` is the newest at or below the floor; at index 0: what the node was started with.
  */
 import type { Member, MemberRole } from '../engine.ts'
 import type { FrameRef } from '../frame-ref.ts'
@@ -26,10 +26,13 @@ import { lastOf } from './tail.ts'
 
 export const newestConfig = (state: State): ConfigAt => state.configs.at(-1)!
 
-/** The newest membership that this node knows to be chosen. */
-export function chosenConfig(state: State): ConfigAt {
-  return state.configs.findLast(({ index }) => index <= state.floor) ?? state.configs[0]!
+/** The newest membership of the log through an index at or above the floor. */
+export function configAt(state: State, through: LogIndex): ConfigAt {
+  return state.configs.findLast(({ index }) => index <= through) ?? state.configs[0]!
 }
+
+/** The newest membership that this node knows to be chosen. */
+export const chosenConfig = (state: State): ConfigAt => configAt(state, state.floor)
 
 /**
  * A trailing config batch that is not known chosen; null: none is open. Its leader knows what a
@@ -80,7 +83,7 @@ export function noteConfigs(configs: ConfigAt[], frames: readonly FrameRef[]): b
   return found
 }
 
-/** Forgets the configs of a suffix that is cut; the first one, at 0, always stays. */
+/** Forgets the configs of a suffix that is cut; the first one, below the floor, always stays. */
 export function cutConfigs(configs: ConfigAt[], behind: LogIndex): void {
   while (configs.at(-1)!.index > behind) configs.pop()
 }
@@ -107,8 +110,13 @@ export function mayKeepState(state: State): boolean {
   return keepsState(roleIn(newestConfig(state))) || keepsState(roleIn(chosenConfig(state)))
 }
 
-/** Peers and own role follow the live memberships. Call after configs or the floor changed. */
+/**
+ * Peers and own role follow the live memberships. Call after configs or the floor changed. What
+ * the floor has passed governs nothing any more: of that only the newest config is kept.
+ */
 export function refreshPeers(state: State): void {
+  const { configs } = state
+  while (configs.length > 1 && configs[1]!.index <= state.floor) configs.shift()
   const live = liveMemberships(state)
   state.refreshedFor = newestConfig(state)
   state.refreshedOpen = live.length > 1

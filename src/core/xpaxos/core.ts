@@ -61,6 +61,7 @@ import {
   type State,
   type XPaxosConfig,
   createState,
+  event,
   peerOf,
   send,
 } from './state.ts'
@@ -146,7 +147,7 @@ function onMessage(
   frames: readonly FrameRef[],
   effects: Effects,
 ): void {
-  if (!isConsistent(message, frames)) return
+  if (!isConsistent(message, frames)) return event(effects, 'bad-message', from)
   if ('ballot' in message && message.ballot > state.seen) state.seen = message.ballot
   if ('promised' in message && message.promised > state.seen) state.seen = message.promised
   switch (message.kind) {
@@ -209,7 +210,7 @@ function onMessage(
   }
 }
 
-/** What says something else than its frames is lost: no sender of this protocol says it. */
+/** What says something else than its frames is told and dropped: no sender here says it. */
 function isConsistent(message: XPaxosMessage, frames: readonly FrameRef[]): boolean {
   if (!('prev' in message)) return frames.length === 0
   let through: number = message.prev

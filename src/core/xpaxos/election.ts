@@ -97,7 +97,8 @@ function noteReady(state: State, { ballot, floorAtRound }: Leadership, peer: Pee
 function startRound(state: State, effects: Effects): void {
   state.round += 1
   state.heartbeatAt = state.now + state.config.heartbeatMs
-  if (state.removedAt !== 0) return // nobody waits for it any more
+  // Who was removed is not waited for any more, but as the leader until it has handed over (R29).
+  if (state.removedAt !== 0 && state.leadership === null) return
   const ballot = state.leadership?.ballot ?? NO_BALLOT
   if (state.leadership !== null) countHeld(state)
   const { floor: chosen, floorChain: chosenChain, round } = state
@@ -117,7 +118,9 @@ export function onHeartbeat(
   effects: Effects,
 ): void {
   const { round } = message
-  if (isRemoved(state, from)) return tellRemoved(state, from, effects)
+  // A leader that its own change removes is answered until it has handed over (R29).
+  const leads = message.ballot !== NO_BALLOT && message.ballot === state.promised
+  if (isRemoved(state, from) && !leads) return tellRemoved(state, from, effects)
   if (message.ballot >= state.heardBallot && message.ballot !== NO_BALLOT) {
     state.heardBallot = message.ballot
     state.heardAt = state.now

@@ -5,8 +5,8 @@
  */
 import { type FrameRef, chainOf, throughOf } from '../frame-ref.ts'
 import { type LogIndex, NO_BALLOT, type NodeId } from '../ids.ts'
-import { isVoter, memberOf } from '../membership.ts'
-import { newestConfig } from './configs.ts'
+import { type ConfigAt, isVoter, memberOf } from '../membership.ts'
+import { configAt, newestConfig } from './configs.ts'
 import { resign } from './leader.ts'
 import { appendEntries, dropSync, turnLearner } from './log.ts'
 import type { Learn, Learned } from './messages.ts'
@@ -31,11 +31,11 @@ export function onLearn(
   effects: Effects,
 ): void {
   const { attempt, prev, prevChain } = message
-  if (isVotersOwn(state, message)) return
   // What was accepted as a voter is kept until chosen entries come that may take its place.
   const isTurning = state.acceptedBallot !== NO_BALLOT
   const last = isTurning ? state.floor : lastOf(state.tail)
   if (prev !== last || frames.length === 0) {
+    if (isVotersOwn(state, message, newestConfig(state))) return
     const { promised } = state
     return send(effects, from, { kind: 'reject', ballot: NO_BALLOT, attempt, promised, last })
   }
@@ -43,12 +43,21 @@ export function onLearn(
   if (prevChain >= 0 && chain >= 0 && prevChain !== chain) {
     return event(effects, 'chain-mismatch', last)
   }
-  if (isTurning || state.pendingSync !== null) {
+  const own = isTurning ? ownPrefix(state, frames) : 0
+  const confirmed = own === 0 ? last : throughOf(frames[own - 1]!)
+  const fresh = frames.slice(own)
+  // Chosen is another entry than the own one there: that one is dead, and every config behind it.
+  const isDead = fresh.length > 0 && confirmed < lastOf(state.tail)
+  const known = isDead ? configAt(state, confirmed) : newestConfig(state)
+  const isOwn = isVotersOwn(state, message, known)
+  if (isOwn) {
+    if (state.leadership !== null || state.candidacy !== null || state.pendingSync !== null) return
+  } else if (isTurning || state.pendingSync !== null) {
     resign(state, effects)
     dropSync(state)
   }
-  const fresh = isTurning ? confirmOwn(state, effects, frames) : frames
-  if (fresh.length > 0) {
+  raiseFloor(state, effects, confirmed)
+  if (fresh.length > 0 && !isOwn) {
     if (isTurning) turnLearner(state, effects)
     appendEntries(state, effects, NO_BALLOT, fresh)
     raiseFloor(state, effects, lastOf(state.tail))
@@ -62,24 +71,17 @@ export function onLearn(
  * at the first one that is another, or behind its last, what it accepted ends, and nothing chosen
  * is in what it cuts there. Cutting to the floor at once would lose votes that count: a candidate
  * that knows the old membership alone could lead with this node, and without them.
- * @returns the frames behind those
+ * @returns how many of the frames those are
  */
-function confirmOwn(
-  state: State,
-  effects: Effects,
-  frames: readonly FrameRef[],
-): readonly FrameRef[] {
+function ownPrefix(state: State, frames: readonly FrameRef[]): number {
   let chain = state.floorChain
   let count = 0
-  let through = state.floor
   for (const frame of frames) {
     chain = chainOf(chain, frame.headerCrc)
     if (chainAt(state.tail, throughOf(frame)) !== chain) break
-    through = throughOf(frame)
     count += 1
   }
-  raiseFloor(state, effects, through)
-  return frames.slice(count)
+  return count
 }
 
 /**
@@ -87,9 +89,10 @@ function confirmOwn(
  * its promotion: cutting what it accepted since would lose votes that were counted. A sender that
  * knows a newer one, or the same, proves by it that this node is a learner and its votes are not
  * needed: what it names is chosen.
+ * @param known the newest config of the own log that may be chosen
  */
-function isVotersOwn(state: State, { config }: Learn): boolean {
-  const { index, membership } = newestConfig(state)
+function isVotersOwn(state: State, { config }: Learn, known: ConfigAt): boolean {
+  const { index, membership } = known
   if (config > index) return false
   if (config < index) return isVoter(state.self.role)
   return isVoter(memberOf(membership, state.self.id)?.role ?? 'learner')
