@@ -8,8 +8,9 @@ import * as cell from '../stages/read-cells.ts'
 import { wallMsOf, nowMsOf } from './clock.ts'
 import { cover } from './coverage.ts'
 import { demand } from './invariants.ts'
+import { suspend } from './stage-ops.ts'
 import type { StageNode, StageWorld } from './stage-world.ts'
-import type { SimNode, World } from './world.ts'
+import { type SimNode, type World, after } from './world.ts'
 
 /**
  * The node has just come to lead: a quorum has promised its ballot. One that slept may find that it
@@ -50,6 +51,7 @@ export function noteReads<M>(
     if (effect.lease) {
       isLeased = true
       own.leaseReads.set(effect.id, own.sleeps)
+      doze(world, own, node)
     } else {
       shared += 1
       if (node.leading === null && effect.index > own.applied)
@@ -59,6 +61,14 @@ export function noteReads<M>(
   if (shared > 1) cover(coverage, 'read-index-batch')
   const isAsked = input.kind === 'read-asked' && input.mode === 'lease'
   if (isAsked && !isLeased && node.leading !== null) cover(coverage, 'lease-read-expired')
+}
+
+/** Between a read's index and its answer. */
+function doze<M>(world: World<M>, own: StageNode, node: SimNode<M>): void {
+  const forUs = own.dozeUs
+  if (forUs === 0) return
+  own.dozeUs = 0
+  after(world, 1, () => node.alive && suspend(world, node, forUs))
 }
 
 const isIndexReply = (message: unknown): boolean =>

@@ -94,6 +94,8 @@ export type Op =
   | (At & { readonly kind: 'pressure'; readonly node: number; readonly ring: number })
   /** The machine sleeps: its monotonic clock stands still, its wall clock does not. */
   | (At & { readonly kind: 'suspend'; readonly node: number; readonly forUs: number })
+  /** The same, in the middle of the next read that it grants by lease. */
+  | (At & { readonly kind: 'doze'; readonly node: number; readonly forUs: number })
   /** Whoever leads is paused, and the processes of all others end and start again. */
   | (At & { readonly kind: 'outlive'; readonly node: number; readonly forUs: number })
   /** Somebody sets the wall clock, forward or back. */

@@ -6,12 +6,13 @@ import { LEADER, type Op } from './plan.ts'
 import { below } from './random.ts'
 import { DUE, type SimNode, type World, after, later, leaderOf } from './world.ts'
 
-export type StageOp = Extract<Op, { readonly kind: 'call' | 'suspend' | 'outlive' | 'wall' }>
+export type StageOp = Extract<Op, { readonly kind: (typeof STAGE_OPS)[number] }>
 
 const RESTART_MAX_US = 10_000
-const STAGE_OPS: readonly Op['kind'][] = ['call', 'suspend', 'outlive', 'wall']
+const STAGE_OPS = ['call', 'suspend', 'doze', 'outlive', 'wall'] as const
 
-export const isStageOp = (op: Op): op is StageOp => STAGE_OPS.includes(op.kind)
+export const isStageOp = (op: Op): op is StageOp =>
+  (STAGE_OPS as readonly Op['kind'][]).includes(op.kind)
 
 export function carryOutStageOp<M>(world: World<M>, op: StageOp): void {
   const { stages } = world
@@ -20,12 +21,13 @@ export function carryOutStageOp<M>(world: World<M>, op: StageOp): void {
   const node = op.node === LEADER ? leaderOf(world) : world.nodes[op.node]
   if (node === undefined || !node.alive) return
   if (op.kind === 'suspend') return suspend(world, node, op.forUs)
+  if (op.kind === 'doze') return void (stages.nodes[node.place]!.dozeUs = op.forUs)
   if (op.kind === 'outlive') return outlive(world, node, op.forUs)
   // A machine that sleeps has nobody who sets its clock.
   if (node.clock.frozenAtUs < 0) node.clock.wallUs += op.stepUs
 }
 
-function suspend<M>(world: World<M>, node: SimNode<M>, forUs: number): void {
+export function suspend<M>(world: World<M>, node: SimNode<M>, forUs: number): void {
   const own = world.stages!.nodes[node.place]!
   const untilUs = world.nowUs + forUs
   if (untilUs <= own.suspendedUntilUs) return

@@ -145,7 +145,8 @@ function drawJumps(random: Random, { members, untilUs, knobs }: Plan): Op[] {
     if (sleeps) {
       // Alone, so that nothing which came in its sleep tells it how old what it knows is.
       if (chance(random, 300)) ops.push({ kind: 'isolate', atUs, node })
-      ops.push({ kind: 'suspend', atUs, node, forUs: size })
+      const kind = node === LEADER && chance(random, 500) ? 'doze' : 'suspend'
+      ops.push({ kind, atUs, node, forUs: size })
       ops.push({ kind: 'mend-all', atUs: atUs + 2 * size })
     } else ops.push({ kind: 'wall', atUs, node, stepUs: chance(random, 500) ? size : -size })
   }
@@ -160,9 +161,10 @@ function readsBeforeSleep(
 ): Extract<Op, CallOp>[] {
   const calls: Extract<Op, CallOp>[] = []
   for (const op of ops) {
-    if ((op.kind !== 'pause' && op.kind !== 'suspend') || op.node !== LEADER) continue
+    if (!SLEEPS.includes(op.kind) || !('node' in op) || op.node !== LEADER) continue
     for (let i = 0; i < READS_BEFORE_SLEEP; i++) {
-      const atUs = Math.max(0, op.atUs - below(random, SLEEP_SOON_US))
+      const awayUs = below(random, SLEEP_SOON_US)
+      const atUs = Math.max(0, op.atUs + (op.kind === 'doze' ? awayUs : -awayUs))
       const caller = below(random, callers.length)
       const read = { f: 'get', key: 0, node: LEADER, consistency: 'lease', boundMs: 0 } as const
       calls.push({ kind: 'call', atUs, caller, ...read })
@@ -191,6 +193,7 @@ function readsAfterSleep(
   return calls
 }
 
+const SLEEPS: readonly Op['kind'][] = ['pause', 'suspend', 'doze']
 const READS_BEFORE_SLEEP = 4
 const READS_AFTER_SLEEP = 8
 const SLEEP_SOON_US = 4_000

@@ -15,6 +15,8 @@ export interface StageNode {
   /** How often it was paused or suspended. */
   sleeps: number
   suspendedUntilUs: number
+  /** So long it will sleep as soon as it grants a read by lease; 0: it will not. */
+  dozeUs: number
   /** As its core was told last. */
   applied: number
   /** The longest that a message took to it, from its sender's link to its inbox. */
@@ -53,6 +55,7 @@ export function createStageWorld<M>(world: World<M>): StageWorld | null {
         life: null,
         sleeps: 0,
         suspendedUntilUs: 0,
+        dozeUs: 0,
         applied: 0,
         flightUs: 0,
         leaseReads: new Map(),
