@@ -21,6 +21,7 @@ import {
   toSparse,
 } from '../stats/histogram.ts'
 import type { Api } from '../types.ts'
+import { turnClock, wallMs } from './clock.ts'
 
 export interface LoadSpec {
   readonly api: Api
@@ -68,9 +69,6 @@ export interface LoadResult {
   /** Why it ended early, '' when it did not. */
   readonly failure: string
 }
-
-/** Milliseconds on a clock that all processes of this machine share. */
-export const wallMs = (): number => performance.timeOrigin + performance.now()
 
 /** A chunk is an eighth of the window, so that filling, syncing and applying overlap. */
 const CHUNKS_PER_WINDOW = 8
@@ -349,6 +347,7 @@ async function runProposals(node: ReplicaNode, meter: Meter) {
   let failure = ''
   const perMs = (spec.rate ?? 0) / 1_000
   const start = wallMs()
+  const clock = turnClock()
   const one = (startMs: number): void => {
     outstanding += 1
     issued += 1
@@ -356,7 +355,7 @@ async function runProposals(node: ReplicaNode, meter: Meter) {
     node.propose(payload).then(
       () => {
         outstanding -= 1
-        const now = wallMs()
+        const now = clock()
         acknowledged(meter, startMs, 1, now)
         if (now >= spec.toMs || failure !== '') {
           if (outstanding === 0) ended.resolve()

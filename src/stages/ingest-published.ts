@@ -18,6 +18,8 @@ export interface PublishedFrame {
 export interface Published {
   /** Of all frames here. */
   readonly sizeBytes: number
+  /** Whether an open frame of so many entries should leave before the caller's turn ends. */
+  takesEarly(count: number): boolean
   add(frame: PublishedFrame): void
   /** Everything through this index is chosen. @returns whose frames these were */
   settleThrough(index: number): ReadonlySet<IngestClient>
@@ -26,6 +28,13 @@ export interface Published {
   /** Nobody will be told any more. @returns whose frames there were */
   forget(): ReadonlySet<IngestClient>
 }
+
+/**
+ * A turn of the caller that writes much does not wait for its end: while less than so many frames
+ * are under way, each so many entries leave, and the log and the caller work side by side.
+ */
+const EARLY_ENTRIES = 256
+const EARLY_FRAMES = 2
 
 export function createPublished(): Published {
   const frames = createFifo<PublishedFrame>()
@@ -51,6 +60,7 @@ export function createPublished(): Published {
     get sizeBytes() {
       return sizeBytes
     },
+    takesEarly: (count) => count % EARLY_ENTRIES === 0 && sizeOfFifo(frames) < EARLY_FRAMES,
     add(frame) {
       pushTo(frames, frame)
       sizeBytes += frame.sizeBytes

@@ -207,6 +207,11 @@ export function createIngest(
     next += count
     flush(toDecide)
   }
+  const noteWritten = (frame: OpenFrame): void => {
+    frame.count += 1
+    frame.client.submitted += 1
+    if (config.lingerMs === 0 && published.takesEarly(frame.count)) seal()
+  }
   /** Config and empty frames go into the sequence like any other, and belong to no client (R26). */
   const putAsked = (): void => {
     if (asked.length === 0 || isStarted(group)) return
@@ -339,8 +344,7 @@ export function createIngest(
       const frame = frameFor(client, entrySizeOf(payload.length), 1)
       if (frame === null) return false
       frame.at = writeEntry(log.bytes, log.view, frame.at, payload)
-      frame.count += 1
-      client.submitted += 1
+      noteWritten(frame)
       return true
     },
     tryWriteMarked(client, { session, sequence }, payload) {
@@ -348,8 +352,7 @@ export function createIngest(
       const frame = frameFor(client, entrySizeOf(payload.length, true), 1)
       if (frame === null) return false
       frame.at = writeSessionEntry(log.bytes, log.view, frame.at, session, sequence, payload)
-      frame.count += 1
-      client.submitted += 1
+      noteWritten(frame)
       return true
     },
     tryWriteGroup(client, payloads, mark) {

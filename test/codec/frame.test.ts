@@ -305,6 +305,15 @@ test('a wrong header checksum is told before any field is believed', () => {
   expect(checkFrame(bytes, view, 0, size, createFrameHeader())).toBe('header-crc')
 })
 
+test.each(Object.entries(FRAME_KIND))('a frame of kind %s is taken', (_name, kind) => {
+  const entry = { clientId: 0, sequence: 0, payload: text('') }
+  const sample = { ...SMALL, kind, clientId: 0, clientSequence: 0, entries: [entry] }
+  const { bytes, view, size } = make(sample, 0)
+  const header = createFrameHeader()
+  expect(checkFrame(bytes, view, 0, size, header)).toBe('ok')
+  expect(header.kind).toBe(kind)
+})
+
 test.each(['empty', 'abort'] as const)('an %s frame has one entry of no bytes', (kind) => {
   const entry = { clientId: 0, sequence: 0, payload: text('') }
   const sample = { ...SMALL, kind: FRAME_KIND[kind], clientId: 0, clientSequence: 0 }

@@ -73,6 +73,30 @@ test('linger keeps a frame open until its time, a full one leaves at once', () =
   expect(frames().map(({ count }) => count)).toEqual([1])
 })
 
+test.each([
+  ['much that is written in one turn leaves in pieces, while less than two are under way', 0],
+  ['pieces wait for company where a linger asks for it', 5],
+])('%s', (_name, lingerMs) => {
+  const { ingest, client, send, frames } = open({ lingerMs, batchEntriesMax: 10_000 })
+  send(cell.LEAD, BALLOT, 1)
+  const write = (count: number): number[] => {
+    for (let i = 0; i < count; i++) expect(ingest.tryWrite(client, new Uint8Array(0))).toBe(true)
+    return frames().map((frame) => frame.count!)
+  }
+  expect(write(255)).toEqual([])
+  if (lingerMs > 0) return expect(write(600)).toEqual([])
+  expect(write(600)).toEqual([256, 256])
+  ingest.doWork()
+  expect(frames().map(({ count }) => count)).toEqual([343])
+  send(cell.CHOSEN, 255)
+  expect(write(300)).toEqual([])
+  send(cell.CHOSEN, 512)
+  expect(frames().map(({ count }) => count)).toEqual([300])
+  expect(write(256)).toEqual([])
+  send(cell.CHOSEN, 855)
+  expect(write(256)).toEqual([256])
+})
+
 test('a frame belongs to one client, and ends at the byte bound', () => {
   const { ingest, client, send, frames } = open()
   send(cell.LEAD, BALLOT, 1)

@@ -27,7 +27,9 @@ test('writes and syncs take the factor, reads do not', () => {
   const into = new Uint8Array(3)
   expect(disk.pread(file, into, 0)).toBe(3)
   expect([...into]).toEqual([1, 2, 3])
+  factor = 2
+  disk.datasync(file)
   factor = 1
   disk.datasync(file)
-  expect(slept).toEqual([198, 297])
+  expect(slept).toEqual([198, 297, 3])
 })
