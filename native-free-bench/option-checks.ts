@@ -2,6 +2,7 @@
  * Relations between options, each refusal one line that names every flag it depends on: options.ts
  * drops a line about a flag whose own value was refused already. Pure.
  */
+import { PUT_SIZE_MIN_BYTES } from './engines/puts.ts'
 import { flagOf } from './option-table.ts'
 import type {
   BenchConfig,
@@ -10,6 +11,9 @@ import type {
   EngineName,
   LoadConfig,
 } from './types.ts'
+
+/** What the library keeps free in a batch (src/engine/node.ts). */
+const PROPOSAL_MARGIN_BYTES = 1_024
 
 export const ONLY_BASIC = '--proposers: only basic-paxos has more than one proposer'
 
@@ -22,6 +26,10 @@ export function checkLoad(load: LoadConfig, problems: string[]): void {
     )
   if (jitterMs > rttMs) problems.push(`--jitter-ms: want at most --rtt-ms (${rttMs})`)
   if (keep && durability === 'none') problems.push('--keep: --durability none has no files to keep')
+  if (load.api === 'propose' && clients > 1)
+    problems.push('--clients: with --api propose there is one')
+  if (load.stateMachine === 'kv' && load.payload < PUT_SIZE_MIN_BYTES)
+    problems.push(`--payload: want at least ${PUT_SIZE_MIN_BYTES} with --state-machine kv, a put`)
   checkTimes(load, problems)
 }
 
@@ -74,19 +82,45 @@ export function checkEngine(
   problems: string[],
 ): void {
   checkKills(engine, load, problems)
-  if (engine !== 'basic-paxos') {
-    if ((given.proposers ?? 1) > 1) problems.push(ONLY_BASIC)
-    return
-  }
-  for (const key of ['batchMaxBytes', 'batchMaxEntries', 'batchLingerUs', 'pipelineDepth'] as const)
-    if ((given[key] ?? defaults[key]) !== defaults[key])
-      problems.push(`${flagOf(key)}: in basic-paxos every value is an instance of its own`)
+  checkEmulation(engine, load, problems)
+  if (engine !== 'basic-paxos' && (given.proposers ?? 1) > 1) problems.push(ONLY_BASIC)
+  const { keys, why } = IGNORED[engine]
+  for (const key of keys)
+    if ((given[key] ?? defaults[key]) !== defaults[key]) problems.push(`${flagOf(key)}: ${why}`)
+  if (engine === 'limit' && load.transport === 'memory' && load.layout !== 'auto')
+    problems.push('--layout: limit has its own threads with --transport memory')
+}
+
+interface Ignored {
+  readonly keys: readonly Exclude<keyof EngineConfig, 'proposers'>[]
+  readonly why: string
+}
+const NOTHING: Ignored = { keys: [], why: '' }
+const IGNORED: Readonly<Record<EngineName, Ignored>> = {
+  xpaxos: NOTHING,
+  'multi-paxos': NOTHING,
+  'basic-paxos': {
+    keys: ['batchMaxBytes', 'batchMaxEntries', 'batchLingerUs', 'pipelineDepth', 'windowMaxBytes'],
+    why: 'in basic-paxos every value is an instance of its own',
+  },
+  limit: {
+    keys: ['pipelineDepth', 'windowMaxBytes'],
+    why: 'limit sends all that it has at once',
+  },
+}
+
+export function checkEmulation(engine: EngineName, load: LoadConfig, problems: string[]): void {
+  const { rttMs, jitterMs, bandwidthMbps } = load
+  if (engine !== 'limit' || rttMs + jitterMs + bandwidthMbps === 0) return
+  problems.push('--rtt-ms, --jitter-ms, --bandwidth-mbps: limit emulates no links')
 }
 
 export function checkSizes(config: BenchConfig, problems: string[]): void {
   const { payload, batchMaxBytes, windowMaxBytes, proposers, roles } = config
-  if (payload > batchMaxBytes)
-    problems.push(`--payload: want at most --batch-max-bytes (${batchMaxBytes})`)
+  // A proposal may come back as a command, with its marks.
+  const payloadMax = batchMaxBytes - (config.api === 'propose' ? PROPOSAL_MARGIN_BYTES : 0)
+  if (payload > payloadMax)
+    problems.push(`--payload: want at most ${payloadMax} with --batch-max-bytes ${batchMaxBytes}`)
   if (windowMaxBytes < batchMaxBytes)
     problems.push(`--window-max-bytes: want at least --batch-max-bytes (${batchMaxBytes})`)
   const dataNodes = roles.filter((role) => role !== 'logger').length

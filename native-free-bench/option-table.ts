@@ -283,7 +283,7 @@ export const OPTIONS = {
     max: 2 ** 32 - 1,
     fallback: 1,
     commands: ALL,
-    why: 'of payloads, jitter and resampling',
+    why: 'of elections, jitter and resampling',
   },
   dataDir: {
     kind: 'text',

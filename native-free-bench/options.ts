@@ -3,7 +3,14 @@
  * option-table.ts, then the relations between options. All problems are reported at once, each in
  * one line that names the flag and what it wants. Pure: reads no file and no clock.
  */
-import { checkEngine, checkKills, checkLoad, checkSizes, ONLY_BASIC } from './option-checks.ts'
+import {
+  checkEmulation,
+  checkEngine,
+  checkKills,
+  checkLoad,
+  checkSizes,
+  ONLY_BASIC,
+} from './option-checks.ts'
 import { checkMembers, checkMembersOf } from './option-members.ts'
 import { nodesOf, quorumsOf, sourcesOf, weightsOf } from './option-members.ts'
 import {
@@ -76,6 +83,7 @@ export function parseCompare(
   for (const row of rowsOf(config)) {
     checkMembersOf(row.engine, load, relations)
     checkKills(row.engine, load, relations)
+    checkEmulation(row.engine, load, relations)
     checkSizes(row, relations)
   }
   if ((given.proposers ?? 1) > 1 && !engines.includes('basic-paxos')) relations.push(ONLY_BASIC)

@@ -5,7 +5,7 @@
  */
 import { ReplicaError } from '../src/base/errors.ts'
 import { makeDataFolder } from './engines/data-folder.ts'
-import type { BenchNode, Engine, NodeLook } from './engines/engine.ts'
+import { type BenchNode, type Engine, KILLED, type NodeLook } from './engines/engine.ts'
 import { wallMs } from './engines/clock.ts'
 import type { LoadResult, LoadSpec } from './engines/load.ts'
 import { openLocalEngine } from './engines/local-engine.ts'
@@ -90,6 +90,15 @@ async function slowDisk(
   if (node?.alive === true) await node.slowDisk(factor)
 }
 
+/** Ways of a load to end that another leader may go on from. */
+const LEADERLESS: readonly string[] = [
+  ...[KILLED, 'E_LEADERSHIP_LOST', 'E_NOT_LEADER', 'E_TRANSFERRING'],
+  ...['E_CLOSED', 'E_STAGE_FAILED', 'E_DISK', 'E_LOG_FULL'],
+]
+
+const failed = (reason: string): ReplicaError =>
+  new ReplicaError('E_STAGE_FAILED', reason, { stage: 'bench', reason })
+
 const interrupted = (): ReplicaError =>
   new ReplicaError('E_ABORTED', 'interrupted', { reason: 'signal' }, 'unknown')
 
@@ -106,6 +115,7 @@ async function followLoad(trial: Trial, first: BenchNode, signal: AbortSignal): 
     trial.loads.push({ node: node.id, result })
     noteFailover(trial)
     if (result.failure === '' || wallMs() >= trial.toMs || signal.aborted) return
+    if (!LEADERLESS.includes(result.failure)) throw failed(`the load failed: ${result.failure}`)
     if (config.proposers > 1) return
     const gone: BenchNode = node
     node = null
@@ -118,10 +128,11 @@ async function followLoad(trial: Trial, first: BenchNode, signal: AbortSignal): 
 
 function loadSpecOf({ config, fromMs, toMs, engine }: Trial): Omit<LoadSpec, 'journal'> {
   const { api, payload, clients, inflight, rate, batchMaxBytes, batchMaxEntries } = config
+  const { stateMachine } = config
   if (inflight === 'best') throw new Error('inflight is resolved before a trial')
   const leaders = config.engine === 'basic-paxos' ? leadersOf(engine).length : 1
   return {
-    ...{ api, payload, clients, fromMs, toMs },
+    ...{ api, payload, stateMachine, clients, fromMs, toMs },
     inflight: inflight === null ? null : Math.max(1, Math.floor(inflight / leaders)),
     rate: rate === null ? null : rate / leaders,
     batchBytesMax: Math.max(4_096, batchMaxBytes),
@@ -226,7 +237,7 @@ async function converge(
 
 async function until(test: () => boolean, maxMs: number, problem: string): Promise<void> {
   if (await becomes(() => Promise.resolve(test()), maxMs)) return
-  throw new ReplicaError('E_STAGE_FAILED', problem, { stage: 'bench', reason: problem })
+  throw failed(problem)
 }
 
 async function becomes(test: () => Promise<boolean>, maxMs: number): Promise<boolean> {

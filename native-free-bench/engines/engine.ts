@@ -47,6 +47,9 @@ export interface Engine {
   release(): Promise<void>
 }
 
+/** How a load ends whose process was killed. */
+export const KILLED = 'killed'
+
 /** What a killed client had been told. */
 export function killedLoad(clients: readonly ClientTally[], lastAckMs: number): LoadResult {
   const empty = { buckets: [], counts: [], sumUs: 0, minUs: 0, maxUs: 0 }
@@ -61,7 +64,7 @@ export function killedLoad(clients: readonly ClientTally[], lastAckMs: number): 
     firstAckMs: 0,
     lastAckMs,
     clients,
-    failure: 'killed',
+    failure: KILLED,
   }
 }
 

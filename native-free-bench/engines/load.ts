@@ -20,12 +20,15 @@ import {
   reset,
   toSparse,
 } from '../stats/histogram.ts'
-import type { Api } from '../types.ts'
+import type { Api, StateMachineName } from '../types.ts'
 import { turnClock, wallMs } from './clock.ts'
+import { fillPuts, putHead } from './puts.ts'
 
 export interface LoadSpec {
   readonly api: Api
   readonly payload: number
+  /** `kv`: every entry is a put; payloads have PUT_SIZE_MIN_BYTES or more. */
+  readonly stateMachine: StateMachineName
   readonly clients: number
   /** Closed loop; null: open loop at `rate`. */
   readonly inflight: number | null
@@ -207,7 +210,7 @@ async function runWriters(node: ReplicaNode, meter: Meter) {
       dropFirst(chunks, 1)
       done += 1
     }
-    if (done > 0) writeJournal(spec, flow)
+    if (done > 0) writeJournal(spec, client, flow.place)
     if (client.failure !== null) return ended.resolve()
     if (now < spec.toMs) fill(now)
     else if (flows.every(({ client: one }) => one.chosen === one.submitted)) ended.resolve()
@@ -292,10 +295,12 @@ function writeChunk(
 ): boolean {
   const { ingest } = node
   const { client } = flow
-  const { payload } = meter.spec
+  const { payload, stateMachine } = meter.spec
   const at = ingest.tryReserve(client, chunk.count, payload)
   if (at < 0) return false
-  fillEntries(ingest.log.words, at >> 2, chunk.count, payload, client.submitted - chunk.count)
+  const sequence = client.submitted - chunk.count
+  fillEntries(ingest.log.words, at >> 2, chunk.count, payload, sequence)
+  if (stateMachine === 'kv') fillPuts(ingest.log.words, at >> 2, chunk.count, payload, sequence)
   ingest.seal()
   pushTo(flow.chunks, { ...chunk, through: client.submitted })
   record(meter.batches, chunk.count, 1)
@@ -329,7 +334,7 @@ function fillEntries(
   }
 }
 
-function writeJournal({ journal }: LoadSpec, { client, place }: Flow): void {
+function writeJournal({ journal }: LoadSpec, client: IngestClient, place: number): void {
   if (journal === null) return
   const entry = Float64Array.of(client.id, client.chosen, client.chosenFold)
   writeSync(journal, entry, 0, JOURNAL_RECORD_BYTES, place * JOURNAL_RECORD_BYTES)
@@ -351,7 +356,8 @@ async function runProposals(node: ReplicaNode, meter: Meter) {
   const one = (startMs: number): void => {
     outstanding += 1
     issued += 1
-    if (words.length > 0) words[0] = issued
+    if (spec.stateMachine === 'kv') putHead(words, 0, issued)
+    else if (words.length > 0) words[0] = issued
     node.propose(payload).then(
       () => {
         outstanding -= 1
@@ -379,6 +385,9 @@ async function runProposals(node: ReplicaNode, meter: Meter) {
       for (const due = Math.floor((now - start) * perMs); meter.offered < due; meter.offered++) {
         one(start + meter.offered / perMs)
       }
+    }
+    for (const [place, client] of [...node.ingest.clients.values()].entries()) {
+      writeJournal(spec, client, place)
     }
     if (now > spec.toMs && outstanding === 0) ended.resolve()
     if (now > spec.toMs + DRAIN_MS_MAX) ended.resolve()

@@ -12,7 +12,7 @@ import type {
   ThreadUse,
   TrialResult,
 } from '../types.ts'
-import type { NodeLook } from './engine.ts'
+import { KILLED, type NodeLook } from './engine.ts'
 import type { NodeEnd } from './verdict.ts'
 
 export interface TrialEnd {
@@ -188,6 +188,7 @@ function nodeCpu(trial: Trial, id: number, durationS: number): CpuUse {
   return useOf(busyMs * 1_000, 0, durationS)
 }
 
+/** Every second up to the last one that brought something; in an outage nothing is acknowledged. */
 function samplesOf({ loads }: Trial): Sample[] {
   const seconds = new Map<number, Sample>()
   for (const { result } of loads) {
@@ -201,11 +202,18 @@ function samplesOf({ loads }: Trial): Sample[] {
       })
     }
   }
-  return [...seconds.values()].toSorted((a, b) => a.tS - b.tS)
+  const last = Math.max(-1, ...seconds.keys())
+  return Array.from({ length: last + 1 }, (_, second) => {
+    const nothing = { tS: second + 1, throughputPerS: 0, p99: 0, rssBytes: 0 }
+    return seconds.get(second) ?? nothing
+  })
 }
 
 function warningsOf({ config, loads, warnings }: Trial, entries: number): string[] {
   const all = [...warnings]
+  if (loads.some(({ result }) => result.failure === KILLED)) {
+    all.push('what a killed process was told is checked, and not counted in any figure')
+  }
   if (entries === 0) all.push('nothing was acknowledged in the measured time')
   if (config.durability !== 'fsync') all.push(`durability ${config.durability}: not synced`)
   if (config.rttMs > 0) all.push('the round trip is emulated at the receiving links')

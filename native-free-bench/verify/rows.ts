@@ -11,6 +11,11 @@ export interface Row {
 }
 
 /** What the contract promises and this version cannot measure yet, with the reason. */
-export const MISSING: readonly string[] = ['adaptive: not available yet']
+export const MISSING: readonly string[] = [
+  'adaptive: not available yet',
+  'memory and tcp, absolute: beside limit in the notes only, since they hang on the machine',
+  'rtt-30 at its best inflight and within a bandwidth: 65,536 in flight, and no bound',
+  'logger, its disk: bounded by a test (test/engine/logger-log), not measured here',
+]
 
 export const ROWS: readonly Row[] = [...THROUGHPUT_ROWS, ...FAULT_ROWS, ...SPIKE_ROWS]

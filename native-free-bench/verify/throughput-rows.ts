@@ -2,11 +2,13 @@
 import { figureOf, ratiosOf } from './figure.ts'
 import { type Flags, latencies, throughputs } from './lab.ts'
 import type { Row } from './rows.ts'
+import { perSecond } from '../report/units.ts'
 import { spreadOf } from '../stats/statistics.ts'
 
 const SMALL: Flags = { payload: '16', inflight: '262144' }
 const KIB: Flags = { payload: '1024', inflight: '16384' }
-const BASIC_BEST_INFLIGHT = '4096'
+/** The baseline counts at the best of these. */
+const BASIC_INFLIGHTS = ['256', '1024', '4096']
 const BASIC_FAST_PER_S = 30_000
 
 /** xpaxos beside `limit` under one load. */
@@ -19,7 +21,9 @@ const ofLimit = (name: string, load: Flags, bound: number): Row => ({
     })
     const claim = `xpaxos >= ${bound} x limit`
     const ratios = ratiosOf(throughputs(xpaxos), throughputs(limit))
-    return [figureOf({ name, claim, sense: 'at least', bound, unit: 'ratio' }, ratios)]
+    const [own, its] = [xpaxos, limit].map((trials) => spreadOf(throughputs(trials)).median)
+    const note = `${perSecond(own!)}, limit ${perSecond(its!)}`
+    return [figureOf({ name, claim, sense: 'at least', bound, unit: 'ratio' }, ratios, note)]
   },
 })
 
@@ -52,13 +56,17 @@ const propose: Row = {
 const baseline: Row = {
   name: 'basic-paxos-best',
   async run({ measure }) {
-    const { basic, xpaxos, limit } = await measure({
-      basic: { engine: 'basic-paxos', inflight: BASIC_BEST_INFLIGHT },
+    const lanes = BASIC_INFLIGHTS.map((inflight) => ({ engine: 'basic-paxos', inflight }))
+    const trials = await measure<string>({
+      ...Object.fromEntries(lanes.map((flags) => [flags.inflight, flags])),
       xpaxos: { engine: 'xpaxos', ...SMALL },
       limit: { engine: 'limit', ...SMALL },
     })
+    const perLane = (lane: string): number[] => throughputs(trials[lane]!)
+    const medianOf = (lane: string): number => spreadOf(perLane(lane)).median
+    const best = BASIC_INFLIGHTS.reduce((a, b) => (medianOf(b) > medianOf(a) ? b : a))
     const name = 'basic-paxos-best'
-    const values = throughputs(basic)
+    const values = perLane(best)
     const own = figureOf(
       {
         name,
@@ -68,8 +76,9 @@ const baseline: Row = {
         unit: 'perS',
       },
       values,
+      `inflight ${best}`,
     )
-    const ratios = ratiosOf(throughputs(xpaxos), values)
+    const ratios = ratiosOf(perLane('xpaxos'), values)
     if (own.spread.median <= BASIC_FAST_PER_S) {
       const claim = 'xpaxos : basic-paxos >= 500'
       return [
@@ -78,7 +87,7 @@ const baseline: Row = {
       ]
     }
     const claim = 'basic-paxos is above 30 k/s, so xpaxos >= 0.5 x limit decides'
-    const ofLimits = ratiosOf(throughputs(xpaxos), throughputs(limit))
+    const ofLimits = ratiosOf(perLane('xpaxos'), perLane('limit'))
     const note = `xpaxos : basic-paxos ${spreadOf(ratios).median.toFixed(0)}`
     const promise = { name: 'ratio', claim, sense: 'at least', bound: 0.5, unit: 'ratio' } as const
     return [own, figureOf(promise, ofLimits, note)]

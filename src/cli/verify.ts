@@ -12,11 +12,13 @@ const WARMUP_S = 1
 export async function runVerifyCommand(flags: Flags, problems: readonly string[]): Promise<Exit> {
   const rounds = numberOf(flags, 'rounds', 1, 100)
   const durationS = numberOf(flags, 'duration', 0.5, 3_600)
+  const bare = ['rows', 'json', 'dataDir'].filter((key) => flags[key] === true)
   const names = typeof flags['rows'] === 'string' ? flags['rows'].split(',') : null
   const known = ROWS.map(({ name }) => name)
   const unknown = (names ?? []).filter((name) => !known.includes(name))
   refuse(
     problems,
+    bare.map((key) => `--${key.replace('D', '-d')}: want a value`),
     typeof rounds === 'string' ? [rounds] : [],
     typeof durationS === 'string' ? [durationS] : [],
     unknown.map((name) => `--rows: want some of ${known.join(', ')}, not ${name}`),
@@ -39,7 +41,8 @@ export async function runVerifyCommand(flags: Flags, problems: readonly string[]
     process.stdout.write(verifyText(result))
     if (typeof json === 'string') writeFileSync(json, jsonOf(result))
   }
-  if (result.partial) return EXIT.interrupted
+  if (json === '-') for (const text of result.violations) process.stderr.write(`${text}\n`)
+  if (result.partial && result.violations.length === 0) return EXIT.interrupted
   return isVerified(result) ? EXIT.done : EXIT.failed
 }
 
