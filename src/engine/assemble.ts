@@ -72,9 +72,6 @@ export interface AssembleOptions {
   readonly wake: () => void
 }
 
-/** Of the stages that share a thread: what leaves for others goes before what blocks on a disk. */
-const CYCLE_ORDER: readonly string[] = ['receive', 'decide', 'fanout', 'apply', 'wal']
-
 export interface Assembled {
   readonly stages: readonly Stage[]
   readonly recovery: Recovery | null
@@ -140,7 +137,6 @@ async function assembleInto(options: AssembleOptions, opened: Opened): Promise<A
     check = { machine, check: createApplyCheck(spec.engine === 'xpaxos') }
     stages.push(timed(parts, 'apply', applyStage(parts, machine, check.check)))
   }
-  stages.sort((a, b) => CYCLE_ORDER.indexOf(a.name) - CYCLE_ORDER.indexOf(b.name))
   return {
     stages,
     recovery,

@@ -30,6 +30,7 @@ import {
   aborted,
   createProposals,
 } from './proposals.ts'
+import { writerIdBaseOf } from './node-spec.ts'
 import type { Readers } from './reader.ts'
 import { promised } from './settle.ts'
 import type { History } from './token.ts'
@@ -117,6 +118,7 @@ export function createClientSide(
 ): ClientSide {
   const { replies, replyBytes, payloadSizeBytesMax, readers } = wiring
   let nextClientId = wiring.clientIdBase
+  let nextWriterId = writerIdBaseOf(wiring.clientIdBase)
   let failure: ReplicaError | null = null
   let sealing = false
 
@@ -136,7 +138,7 @@ export function createClientSide(
     throw new ReplicaError('E_PAYLOAD_SIZE', `at most ${String(payloadSizeBytesMax)} bytes`, detail)
   }
   const proposals = createProposals()
-  /** Replies arrive for this node's own frames, writers' included; those have no one waiting. */
+  /** Replies arrive for the proposals of this node; with Basic Paxos for writers' frames, too. */
   const onReplies = (words: Float64Array, base: number): number => {
     if (readers?.onCell(words, base) === true) return 1
     const clientId = words[base + 1]!
@@ -232,7 +234,7 @@ export function createClientSide(
   const writer = (): Writer => {
     if (failure !== null) throw failure
     if (!ingest.leads) throw notLeader(ingest.leader)
-    return openWriter(ingest, nextClientId++, { checkSize, sealSoon })
+    return openWriter(ingest, nextWriterId++, { checkSize, sealSoon })
   }
   return {
     propose,

@@ -10,6 +10,7 @@ import { openFlag, raise } from '../ring/counters.ts'
 import type { ApplyReport } from './apply-report.ts'
 import { type Assembled, type PeerInbox, assemble } from './assemble.ts'
 import type { CallerLoop } from './caller-loop.ts'
+import { cycleOf } from './cycle.ts'
 import { type Recovery, abandonDataDir } from './data-dir.ts'
 import type { NodeSpec, PeerAddress } from './node-spec.ts'
 import type { ThreadData, ThreadMessage } from './thread.worker.ts'
@@ -22,6 +23,8 @@ export interface HostOptions {
   readonly peerInboxes: readonly PeerInbox[]
   readonly stateMachine: StateMachine | null
   readonly callerLoop: CallerLoop
+  /** One pass of the client side: ingest, and who waits for it. */
+  readonly clientWork: () => number
   readonly onEvent: (name: string, value: number) => void
   /** A stage failed; the node has been halted. */
   readonly onFailure: (error: ReplicaError) => void
@@ -65,7 +68,9 @@ export async function startHost(options: HostOptions): Promise<Host> {
   const state: HostState = { closing: false, failed: null, stopped: null }
   const started: Thread[] = []
   let caller: Assembled | null = null
-  let removeCaller = (): void => undefined
+  let cycle = cycleOf([], memory, options.clientWork)
+  const onError = (error: unknown): void => fail(failureOf(error, 'caller'))
+  const removeCaller = callerLoop.add(() => cycle(), onError)
 
   const halt = (): void => {
     raise(openFlag(memory.halt))
@@ -92,10 +97,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
       onEvent: options.onEvent,
       wake: () => callerLoop.wake(),
     })
-    const { stages } = caller
-    const doWork = (): number => stages.reduce((work, stage) => work + stage.doWork(), 0)
-    if (stages.length > 0)
-      removeCaller = callerLoop.add(doWork, (error) => fail(failureOf(error, name)))
+    cycle = cycleOf(caller.stages, memory, options.clientWork)
     return caller
   }
   const stop = (): Promise<ApplyReport | null> => (state.stopped ??= end())

@@ -97,10 +97,15 @@ export const DURABILITY_CODES: Readonly<Record<Durability, number>> = { fsync: 0
 export const clientIdBaseOf = ({ nonce }: Pick<NodeSpec, 'nonce'>): number =>
   (nonce % 2 ** 31) * CLIENT_IDS_A_RUN + 1
 
+/** Clients of this run whose entries are answered one by one: those of proposals. */
 export const isOwnClient = (clientId: number, base: number): boolean =>
-  clientId >= base && clientId < base + CLIENT_IDS_A_RUN
+  clientId >= base && clientId < base + PROPOSERS_A_RUN
+
+/** Ids of batch writers: nobody waits for an answer to one of their entries. */
+export const writerIdBaseOf = (base: number): number => base + PROPOSERS_A_RUN
 
 const CLIENT_IDS_A_RUN = 2 ** 21
+const PROPOSERS_A_RUN = CLIENT_IDS_A_RUN / 2
 
 /** Whom this node has memory to talk to: the other members, and who may come later. */
 export const peerIdsOf = ({ id, members, reserved }: NodeSpec): number[] => [

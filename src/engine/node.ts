@@ -165,14 +165,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     operator.fail(error)
     onEvent({ kind: 'failed', node: id, error })
   }
-  const work = (): number => ingest.doWork() + client.doWork()
-  const removeWork = callerLoop.add(work, (cause) => {
-    const reason = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)
-    const detail = { stage: 'ingest', reason }
-    onFailure(new ReplicaError('E_STAGE_FAILED', reason, detail, 'unknown', { cause }))
-  })
   const release = async (): Promise<void> => {
-    removeWork()
     if (parts.ownsLoop) await callerLoop.close()
   }
   const host = await startHost({
@@ -182,6 +175,7 @@ export async function openParts(given: OpenParts): Promise<ReplicaNode> {
     peerInboxes: parts.peerInboxes,
     stateMachine: parts.stateMachine,
     callerLoop,
+    clientWork: () => ingest.doWork() + client.doWork(),
     onEvent: (name, value) => onEvent({ kind: 'event', node: id, name, value }),
     onFailure,
   }).catch(async (error: unknown) => {
@@ -233,8 +227,8 @@ function openReaders(
   operator: Operator,
   history: History,
 ): Readers {
-  const bellOf = (stage: 'decide' | 'apply') =>
-    threads[stage] === 'caller' ? null : openBell(memory.bells[threads[stage]]!)
+  // Its own bell, too, where the stage is on this thread: what is asked between two cycles wakes it.
+  const bellOf = (stage: 'decide' | 'apply') => openBell(memory.bells[threads[stage]]!)
   const { engine, members, tuning } = spec
   const first = members.find(({ id }) => id === spec.id)?.role
   const missing = (): string | null => {
@@ -261,8 +255,7 @@ function openReaders(
 
 function openIngest({ spec, memory, threads, onEvent }: OpenParts) {
   const { tuning, id, engine } = spec
-  const decideBell = threads.decide === 'caller' ? null : openBell(memory.bells[threads.decide]!)
-  const toDecide = outPort(openCellRing(memory.submitted), decideBell)
+  const toDecide = outPort(openCellRing(memory.submitted), openBell(memory.bells[threads.decide]!))
   const view = openCounters(VIEW_COUNTERS, memory.view)
   const operator = createOperator({
     toDecide,

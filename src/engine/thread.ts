@@ -7,6 +7,7 @@ import { openBell } from '../ring/bell.ts'
 import { isRaised, openFlag } from '../ring/counters.ts'
 import { type AsyncRun, run, runAsync, threadTime } from '../ring/wait.ts'
 import { type AssembleOptions, type Assembled, assemble } from './assemble.ts'
+import { cycleOf } from './cycle.ts'
 
 const TICKING_TIMEOUT_MS = 5
 const EMULATED_TIMEOUT_MS = 0.5
@@ -24,7 +25,7 @@ export async function runThread(
   const bell = openBell(memory.bells[thread]!)
   const flag = openFlag(memory.halt)
   const halted = (): boolean => isRaised(flag)
-  const cycle = (): number => assembled.stages.reduce((work, stage) => work + stage.doWork(), 0)
+  const cycle = cycleOf(assembled.stages, memory)
   const hasSockets = spec.transport.kind === 'tcp' && threads.fanout === thread
   const now = (): number => performance.now()
   const common = { cycle, bell, halted, timeoutMs: timeoutOf(options), now, time: threadTime() }

@@ -64,7 +64,7 @@ export function deliver(
   assert(words[base + WORD_PAYLOAD_SIZE] === sizeBytes, 'word 2 is the size of the payload')
   const offset = reserve(inbox, sizeBytes)
   if (offset < 0) return false
-  if (payload !== null && sizeBytes > 0) inbox.log.bytes.set(payload, offset)
+  if (payload !== null && sizeBytes > 0) logRing.copyIn(inbox.log, payload, offset)
   commit(inbox, words, base, offset, stampMs)
   return true
 }

@@ -20,6 +20,7 @@ import {
   WORD_PAYLOAD_SIZE,
   WORD_SESSION,
 } from '../codec/cell.ts'
+import { copyIn } from '../ring/log-ring.ts'
 import { abandon, commit, type Inbox, payloadMaxOf, reserve } from './inbox.ts'
 import { LINK_KIND_MIN } from './link.ts'
 
@@ -116,7 +117,7 @@ function fill(reader: Reader, chunk: Uint8Array, from: number): number {
   const count = Math.min(wanted, chunk.length - from)
   if (count === 0) return 0
   const to = reader.payloadOffset + reader.payloadFilled
-  reader.inbox.log.bytes.set(chunk.subarray(from, from + count), to)
+  copyIn(reader.inbox.log, chunk.subarray(from, from + count), to)
   reader.payloadFilled += count
   return count
 }

@@ -80,17 +80,14 @@ export function wait(bell: Bell, seen: number, timeoutMs: number): void {
 }
 
 /**
- * The same for a thread that owns an event loop, which goes on meanwhile. A pending waitAsync does
- * not keep the loop alive; the interval does.
+ * The same for a thread that owns an event loop, which goes on meanwhile, and without a timeout: one
+ * would cost a timer of the engine and a turn of the loop each time. Does not keep the loop alive.
  */
-export async function waitAsync(bell: Bell, seen: number, timeoutMs: number): Promise<void> {
+export async function waitAsync(bell: Bell, seen: number): Promise<void> {
   countPark(bell)
-  const waiting = Atomics.waitAsync(bell.words, COUNT, seen, timeoutMs)
-  if (!waiting.async) return endWait(bell, waiting.value !== 'timed-out')
-  const alive = setInterval(() => undefined, 1_000)
-  const outcome = await waiting.value
-  clearInterval(alive)
-  endWait(bell, outcome !== 'timed-out')
+  const waiting = Atomics.waitAsync(bell.words, COUNT, seen)
+  if (waiting.async) await waiting.value
+  endWait(bell, true)
 }
 
 /** True when somebody rang after `seen`. */

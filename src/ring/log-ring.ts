@@ -47,8 +47,9 @@ export { type RingStatistics, statisticsOf } from './header.ts'
 export const UNIT_SIZE_BYTES = 64
 
 export interface LogRing extends RingHeader {
-  /** The data area three ways; offset 0 is the start of the data. */
+  /** The data area four ways; offset 0 is the start of the data. */
   readonly bytes: Uint8Array
+  readonly buffer: Buffer
   readonly view: DataView
   readonly words: Int32Array
   readonly capacityBytes: number
@@ -78,6 +79,7 @@ export function openLogRing(memory: SharedArrayBuffer): LogRing {
     counters,
     statistics,
     bytes: new Uint8Array(memory, HEADER_SIZE_BYTES),
+    buffer: Buffer.from(memory, HEADER_SIZE_BYTES),
     view: new DataView(memory, HEADER_SIZE_BYTES),
     words: new Int32Array(memory, HEADER_SIZE_BYTES),
     capacityBytes: capacityUnits * UNIT_SIZE_BYTES,
@@ -116,6 +118,17 @@ export function tryClaim(ring: LogRing, sizeBytesMax: number): number {
   ring.gapUnits = gap
   return gap > 0 ? 0 : at * UNIT_SIZE_BYTES
 }
+
+/**
+ * Copies bytes into an open claim. For shared memory TypedArray.set moves a word a step, and a byte
+ * a step when source and target are not aligned to each other; Buffer.fill with as many bytes as it
+ * is to fill is one memcpy.
+ */
+export function copyIn({ bytes, buffer }: LogRing, source: Uint8Array, to: number): void {
+  if (source.length < NATIVE_COPY_MIN_BYTES) bytes.set(source, to)
+  else buffer.fill(source, to, to + source.length)
+}
+const NATIVE_COPY_MIN_BYTES = 2_048
 
 /** True when so many units are free behind `published`; looks at the releaser only if it must. */
 function fits(ring: LogRing, units: number): boolean {

@@ -85,7 +85,13 @@ export function runAsync(runner: AsyncRunner): AsyncRun {
     state.stopped = true
     wake()
   }
-  return { done: loop(runner, state).finally(() => dismiss(runner, state)), wake, stop }
+  // Bounds every sleep, and keeps the event loop alive.
+  const beat = setInterval(() => state.resolve?.(), runner.timeoutMs)
+  const end = async (): Promise<void> => {
+    await dismiss(runner, state)
+    clearInterval(beat)
+  }
+  return { done: loop(runner, state).finally(end), wake, stop }
 }
 
 interface AsyncState {
@@ -128,28 +134,28 @@ async function dismiss({ bell }: AsyncRunner, state: AsyncState): Promise<void> 
   await state.pending
 }
 
-/** Cycles until there is no work or the bound; true when there was any. */
+/** Cycles until there is no work or the bound; true when there may be more. */
 function turn({ cycle, cyclesPerTurnMax }: AsyncRunner, state: AsyncState): boolean {
   state.woken = false
   let cycles = 0
   while (cycles < cyclesPerTurnMax && cycle() > 0) cycles++
-  return cycles > 0 || state.woken
+  return cycles === cyclesPerTurnMax || state.woken
 }
 
 const nextTurn = (): Promise<void> => new Promise<void>((resolve) => void setImmediate(resolve))
 
 /**
- * Ends with a ring, the timeout or `wake`. After a `wake` the waitAsync stays queued at the bell,
- * and the next sleep takes it over: socket callbacks come far more often than timeouts, and one
- * waiter each would pile up. Taking over is safe: `sleeping` is 1, so whoever rings after `seen`
- * notifies, and a waiter that was notified before only ends this sleep early.
+ * Ends with a ring, the beat of the loop or `wake`. After those two the waitAsync stays queued at
+ * the bell, and the next sleep takes it over, or one waiter each would pile up. Taking over is safe:
+ * `sleeping` is 1, so whoever rings after `seen` notifies, and a waiter that was notified before
+ * only ends this sleep early.
  */
-function sleep({ bell, timeoutMs }: AsyncRunner, state: AsyncState, seen: number): Promise<void> {
+function sleep({ bell }: AsyncRunner, state: AsyncState, seen: number): Promise<void> {
   if (rangSince(bell, seen)) {
     cancelWait(bell)
     return nextTurn()
   }
-  state.pending ??= waitAsync(bell, seen, timeoutMs).finally(() => (state.pending = undefined))
+  state.pending ??= waitAsync(bell, seen).finally(() => (state.pending = undefined))
   const { pending } = state
   return new Promise<void>((resolve, reject) => {
     state.resolve = resolve

@@ -69,7 +69,7 @@ export interface DecideWiring<Message> {
   readonly toApply: OutPort
   readonly toFanout: OutPort
   readonly toIngest: OutPort | null
-  /** Apply answers for every frame, not only for those of ring 0 (Basic Paxos). */
+  /** Apply answers for every frame, not only for those of proposals here (Basic Paxos). */
   readonly answersAll: boolean
   /** How much log stays on the disk. */
   readonly retention: Retention
@@ -89,6 +89,8 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
   const roundTrip = createRoundTrip()
   const effects: Effect<Message>[] = []
   let tickAt = 0
+  /** Ingest of a node that does not lead has published nothing that waits to be chosen. */
+  let leads = false
   let chosen: LogIndex | 0 = 0
   /** Frames of an open group are taken, and not applied: they are not trimmed. */
   let applied = 0
@@ -133,13 +135,15 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
       case 'apply':
         return apply(effect)
       case 'chosen':
-        chosen = effect.through
+        if (leads) chosen = effect.through
         return
       case 'lead':
+        leads = true
         return orderCell(toIngest, [cell.LEAD, effect.ballot, effect.next, effect.abort ? 1 : 0])
       case 'unlead':
         if (chosen > 0) orderCell(toIngest, [cell.CHOSEN, chosen])
         chosen = 0
+        leads = false
         return orderCell(toIngest, [cell.UNLEAD, effect.leader])
       case 'admit':
         return orderCell(toIngest, [cell.ADMIT, effect.open ? 1 : 0, cell.admitCode(effect.reason)])
@@ -147,17 +151,8 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
         if (toIngest === null) return
         return about.writeMembership(toIngest, about.CONFIGURE, effect.ballot, effect.membership)
       case 'changed':
-        return orderCell(toIngest, [
-          about.CHANGED,
-          effect.id,
-          about.changeOutcomeCode(effect.outcome),
-        ])
       case 'transferred':
-        return orderCell(toIngest, [
-          about.TRANSFERRED,
-          effect.id,
-          about.transferOutcomeCode(effect.outcome),
-        ])
+        return about.writeOutcome(toIngest, effect)
       case 'read-ready': {
         const life = effect.lease ? lifeOfLease() : 0
         return orderCell(toApply, [reads.READ_AT, effect.id, effect.index, life])
@@ -221,11 +216,10 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
   /** @returns the last index of the range */
   const applyRange = (first: number, frames: readonly FrameRef[]): number => {
     const { ring, offset } = frames[0]!
-    const isOwn = wiring.answersAll || ring === 0
     const through = frames.reduce((index, { count }) => index + count, first) - 1
     orderCell(toApply, [
       ...[cell.APPLY, first, sizeOf(frames), frames.length],
-      ...[ring, offset, isOwn ? 1 : 0, through],
+      ...[ring, offset, wiring.answersAll ? 1 : 0, through],
     ])
     holdForApply(holds, through, frames)
     return through

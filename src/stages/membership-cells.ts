@@ -16,7 +16,7 @@
  */
 import { unreachable } from '../base/assert.ts'
 import { encodeMembership } from '../codec/membership.ts'
-import type { ChangeOutcome, MemberRole, TransferOutcome } from '../core/engine.ts'
+import type { ChangeOutcome, Effect, MemberRole, TransferOutcome } from '../core/engine.ts'
 import type { NodeId } from '../core/ids.ts'
 import type { Change, Membership } from '../core/membership.ts'
 import { CELL_WORDS, type CellRing, cellBase } from '../ring/cell-ring.ts'
@@ -139,9 +139,17 @@ export function readChange(words: Float64Array, base: number): Change {
   }
 }
 
-export const changeOutcomeCode = (outcome: ChangeOutcome): number =>
-  CHANGE_OUTCOMES.indexOf(outcome)
+/** How an order ended: CHANGED or TRANSFERRED. */
+export function writeOutcome(
+  port: OutPort | null,
+  { kind, id, outcome }: Extract<Effect<never>, { readonly kind: 'changed' | 'transferred' }>,
+): void {
+  if (port === null) return
+  const isChange = kind === 'changed'
+  const outcomes: readonly string[] = isChange ? CHANGE_OUTCOMES : TRANSFER_OUTCOMES
+  const words = [isChange ? CHANGED : TRANSFERRED, id, outcomes.indexOf(outcome)]
+  port.words.set(words, claim(port))
+}
+
 export const changeOutcomeOf = (code: number): ChangeOutcome => CHANGE_OUTCOMES[code]!
-export const transferOutcomeCode = (outcome: TransferOutcome): number =>
-  TRANSFER_OUTCOMES.indexOf(outcome)
 export const transferOutcomeOf = (code: number): TransferOutcome => TRANSFER_OUTCOMES[code]!

@@ -23,6 +23,7 @@ import {
   flush as flushWal,
   idle,
   mark,
+  prepareIfUrgent,
   readFrames,
   retainedFirst,
   trim,
@@ -92,8 +93,8 @@ export function createWalStage(wiring: WalStageWiring): Stage {
     toDecide.words[base] = cell.TRIMMED
     toDecide.words[base + 1] = retainedFirst(wal)
   }
-  const commit = (): void => {
-    if (groupBatches === 0) return
+  const commit = (): boolean => {
+    if (groupBatches === 0) return false
     const since = nowMs()
     const lsn = flushWal(wal)
     wiring.onGroup(groupBatches, groupSizeBytes, nowMs() - since)
@@ -102,6 +103,7 @@ export function createWalStage(wiring: WalStageWiring): Stage {
     const base = claim(toDecide)
     toDecide.words[base] = cell.DURABLE
     toDecide.words[base + 1] = lsn
+    return true
   }
   /** Waits while the read-back ring has no room. @returns how many reads were done */
   const readOne = (): number => {
@@ -141,8 +143,9 @@ export function createWalStage(wiring: WalStageWiring): Stage {
   const doWork = (): number => {
     if (!flush(toDecide)) return 0
     let taken = drain(orders, ORDERS_MAX, onOrder)
-    commit()
+    const isCommitted = commit()
     flush(toDecide)
+    if (isCommitted) prepareIfUrgent(wal)
     taken += readOne()
     flush(toDecide)
     if (taken > 0) {

@@ -48,6 +48,8 @@ export interface Disk {
   unsynced: Segment[]
   readonly queue: Uint8Array[]
   queuedBytes: number
+  /** Of the last group that was flushed. */
+  groupBytes: number
   readonly envelopes: { readonly bytes: Uint8Array; readonly words: Float64Array }
   queuedRecords: number
   readonly places: ReadPlace[]

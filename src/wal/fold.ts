@@ -137,9 +137,18 @@ export function foldRecord(
   fold.lsn = lsn
   if (isMetadata(record)) fold.metadataLsn = lsn
   change(fold, record, frames)
-  const isLearned = record.kind === 'entries' && record.ballot === NO_BALLOT
-  raiseFloor(fold, isLearned ? record.through : floor)
+  raiseFloor(fold, isLearned(record) ? record.through : floor)
 }
+
+/**
+ * Ends at what was known chosen, whatever its envelope says: what is learned, and the commit by
+ * which a voter turns learner. Its acceptedBallot 0 gives up its votes, so this floor must outlast
+ * them even where nothing behind it reaches the disk (R31).
+ */
+const isLearned = (
+  record: WalRecord,
+): record is Extract<WalRecord, { readonly kind: 'entries' | 'sync-commit' }> =>
+  (record.kind === 'entries' || record.kind === 'sync-commit') && record.ballot === NO_BALLOT
 
 function change(fold: Fold, record: WalRecord, frames: readonly FrameMark[]): void {
   switch (record.kind) {

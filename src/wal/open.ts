@@ -194,6 +194,7 @@ export function createDisk(
     unsynced: [],
     queue: [],
     queuedBytes: 0,
+    groupBytes: 0,
     envelopes: cellOf(RECORDS_QUEUED_MAX * ENVELOPE_SIZE_BYTES),
     queuedRecords: 0,
     places: [],

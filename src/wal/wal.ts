@@ -135,10 +135,9 @@ export function flush(wal: Wal): Lsn {
   const { disk, fold } = wal
   if (disk !== null) {
     guarded(wal, () => {
-      const bytes = disk.queuedBytes
+      disk.groupBytes = disk.queuedBytes
       writeQueue(disk)
       syncAll(wal, disk)
-      prepareIfUrgent(wal, disk, bytes)
     })
   }
   wal.synced = fold.lsn
@@ -146,12 +145,17 @@ export function flush(wal: Wal): Lsn {
   return wal.synced
 }
 
-/** Under load nothing is idle: from a quarter of a segment on, prepare faster than it fills. */
-function prepareIfUrgent(wal: Wal, disk: Disk, bytesFlushed: number): void {
-  if (disk.next?.ready === true) return
+/**
+ * Under load nothing is idle: from a quarter of a segment on, prepare faster than it fills. For
+ * after a flush has been told, since it may take as long as one.
+ */
+export function prepareIfUrgent(wal: Wal): void {
+  refuseUnlessOpen(wal)
+  const { disk } = wal
+  if (disk === null || disk.next?.ready === true) return
   const segment = disk.segments.at(-1)!
   if (segment.tail < segment.sizeBytes / 4) return
-  prepareNext(wal, disk, Math.max(FILL_STEP_BYTES, 2 * bytesFlushed))
+  guarded(wal, () => prepareNext(wal, disk, Math.max(FILL_STEP_BYTES, 2 * disk.groupBytes)))
 }
 
 /**

@@ -1,6 +1,7 @@
 /** What the load generator writes for the key-value store is puts, of its keys in turn. */
 import { expect, test } from 'vitest'
 import { PUT_SIZE_MIN_BYTES, fillPuts, putHead } from '../../native-free-bench/engines/puts.ts'
+import type { ApplyBatch } from '../../src/base/state-machine.ts'
 import { createKeyValueStateMachine } from '../../src/state-machines/key-value.ts'
 
 const DONE = 1
@@ -8,12 +9,12 @@ const DONE = 1
 function answersOf(payloads: readonly Uint8Array[]) {
   const machine = createKeyValueStateMachine()
   const answers: number[] = []
-  machine.apply({
-    first: 1,
+  const batch: Pick<ApplyBatch, 'count' | 'payload' | 'reply'> = {
     count: payloads.length,
     payload: (i) => payloads[i]!,
     reply: (_i, bytes) => void answers.push(bytes[0]!),
-  })
+  }
+  machine.apply(batch as ApplyBatch)
   return { answers, machine }
 }
 

@@ -105,6 +105,30 @@ test('a removed leader is heard, and hears, until the change is concluded and ha
   settle(cluster)
 })
 
+test('a removed leader gets a broken stream back, from a follower that knows of its removal', () => {
+  const cluster = lab([...voters(9, 5, 5), ['learner', 5, { source: nodeId(1) }]])
+  const leader = awaitLeader(cluster, 1)
+  const events = watch(cluster, 'transfer-started', 'prepare-started', 'removed')
+  // 2 and 3 are both needed for the empty batch; what they answer to it is lost once.
+  cluster.filter = (_from, to, { kind }) =>
+    to === 1 && kind === 'accepted' && isRemovalChosen(leader) ? 'drop' : undefined
+  const answer = order(cluster, leader, remove(1))
+  const isKnown = (): boolean => [2, 3, 4].every((id) => isRemovalChosen(at(cluster, id)))
+  expect(runUntilDone(cluster, 2 * T, isKnown)).toBeGreaterThanOrEqual(0)
+  for (const id of [2, 3]) {
+    cut(cluster, leader, at(cluster, id))
+    mend(cluster, leader, at(cluster, id))
+  }
+  runFor(cluster, 5)
+  cluster.filter = () => undefined
+  expect(runUntilDone(cluster, T, () => answer() === 'done')).toBeGreaterThanOrEqual(0)
+  runUntilDone(cluster, T, () => leader.leading === null)
+  runFor(cluster, T)
+  const names = events.filter(({ node }) => node < 4).map(({ name }) => name)
+  expect(names).toEqual(['removed', 'transfer-started', 'prepare-started'])
+  settle(cluster)
+})
+
 test('a removed leader that finds nobody to take over stops all the same', () => {
   const cluster = lab(voters(9, 5, 5))
   const leader = awaitLeader(cluster, 1)

@@ -49,6 +49,32 @@ function until(state: State, done: () => boolean, reply: object = {}): void {
   expect(done()).toBe(true)
 }
 
+test('a blank voter waits for all at a first formation, and for no one where there is a cluster', () => {
+  const standing = (of2: object): State => {
+    const state = started()
+    for (let i = 0; i < 200 && state.candidacy === null; i++) {
+      answer(state, 2, of2) // 3 is away
+      give(state, { kind: 'tick', now: state.now + BEAT })
+    }
+    return state
+  }
+  expect(standing({}).candidacy).toBeNull()
+  expect(standing({ promised: ballot(4, 3) }).candidacy).not.toBeNull()
+})
+
+test('fetches that were cut lengthen patience until a leader gets something chosen', () => {
+  const state = started()
+  state.fetchesCut = 2
+  const beats = (chosen: number): number => {
+    hear(state, 2, { kind: 'heartbeat', ...SILENCE, ...KEPT, ballot: ballot(3, 2), chosen })
+    return state.fetchesCut
+  }
+  expect([beats(0), beats(0)]).toEqual([2, 2])
+  expect(beats(5)).toBe(0)
+  state.fetchesCut = 1
+  expect([beats(5), beats(4), beats(6)]).toEqual([1, 1, 0])
+})
+
 test('each ballot that fails doubles the pause before the next, to eight time-outs at most', () => {
   const state = started()
   const spans: number[] = []

@@ -124,7 +124,8 @@ test('runAsync sleeps until its bell is rung', async () => {
 test('runAsync sleeps no longer than its timeout', async () => {
   const runner = scripted([0, 0, 0, 0, 1])
   await runAsync(asAsync(runner)).done
-  expect(bellStatisticsOf(runner.bell)).toEqual({ parks: 2, wakes: 0 })
+  expect(runner.cycles).toBeGreaterThanOrEqual(5)
+  expect(bellStatisticsOf(runner.bell).parks).toBe(1) // the second sleep took over its waiter
 })
 
 test('wakes from callbacks end a sleep and leave only one waiter at the bell', async () => {

@@ -173,14 +173,14 @@ test('an order covers the bytes of its own frames', () => {
   expect(orders.map(({ sizeBytes }) => sizeBytes)).toEqual([256, 128])
 })
 
-test('only ranges of the ingest ring are answered, unless all are', () => {
+test('apply is told to answer every frame only where frames complete when applied', () => {
   const places = [
     { ring: 0, offset: 0 },
     { ring: 1, offset: 0 },
   ]
   const ownOf = (answersAll: boolean): unknown[] =>
     decideWith(1, places.map(frameAt), answersAll).orders.map(({ own }) => own)
-  expect(ownOf(false)).toEqual([1, 0])
+  expect(ownOf(false)).toEqual([0, 0])
   expect(ownOf(true)).toEqual([1, 1])
 })
 

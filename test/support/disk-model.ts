@@ -113,7 +113,10 @@ export function foldInto(log: Log, { record, contents, floor }: Stored): void {
     default:
       check(false, `no record of Basic Paxos: ${record.kind}`)
   }
-  log.floor = Math.max(log.floor, Math.min(floor, log.last))
+  const isLearned =
+    (record.kind === 'entries' || record.kind === 'sync-commit') && record.ballot === 0
+  const known = isLearned ? record.through : floor
+  log.floor = Math.max(log.floor, Math.min(known, log.last))
 }
 
 function commit(log: Log, sync: OpenSync): void {

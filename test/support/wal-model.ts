@@ -75,7 +75,8 @@ export function after(
   frames: readonly NewFrame[],
 ): ModelState {
   const changed = { ...state, ...changeOf(state, record, frames), lsn }
-  const isLearned = record.kind === 'entries' && record.ballot === 0
+  const isLearned =
+    (record.kind === 'entries' || record.kind === 'sync-commit') && record.ballot === 0
   const floorSaid = Math.max(state.floorSaid, isLearned ? record.through : floor)
   const reached = changed.log.findLast(({ through }) => through <= floorSaid)?.through ?? 0
   return { ...changed, floorSaid, floor: Math.max(state.floor, reached) }

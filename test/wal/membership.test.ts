@@ -176,6 +176,22 @@ test('a voter turns learner by a transaction of ballot 0, and what it learns is 
   expect(recovered).toMatchObject({ acceptedBallot: 0, promised: ballot, last: 6, floor: 6 })
 })
 
+test('who turned learner knows all of its log chosen, though its envelopes say less', () => {
+  const { storage, wal } = open(createMemoryStorage())
+  const ballot = ballotOf(2, nodeId(2))
+  put(wal, { kind: 'sync-begin', ballot, syncPoint: NOTHING, adoptedLast: NOTHING })
+  put(wal, { kind: 'sync-commit', ballot, syncPoint: NOTHING, through: NOTHING })
+  for (let i = 0; i < 3; i++) extend(wal, 2, 10)
+  // One step confirms 1 to 4 and turns: its records have the floor from before it.
+  const four = 4 as LogIndex
+  put(wal, { kind: 'sync-begin', ballot: 0 as Ballot, syncPoint: four, adoptedLast: four })
+  put(wal, { kind: 'sync-commit', ballot: 0 as Ballot, syncPoint: four, through: four })
+  flush(wal)
+  storage.crash(neverRandom) // before what it learned reached the disk
+  const { recovered } = open(storage)
+  expect(recovered).toMatchObject({ acceptedBallot: 0, promised: ballot, last: 4, floor: 4 })
+})
+
 test('an entry is not learned on top of what was accepted', () => {
   const { wal } = open(createMemoryStorage())
   const ballot = ballotOf(2, nodeId(2))

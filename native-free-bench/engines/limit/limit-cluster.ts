@@ -78,7 +78,6 @@ export async function openLimitCluster(options: LocalClusterOptions): Promise<Lo
   const members = wirings.map(memberOf)
   const limit = createLimitStage({
     ballot: ballotOf(leader),
-    leader,
     members,
     log,
     submitted: openCellRing(wirings[0]!.memory.submitted),

@@ -101,7 +101,7 @@ export function createLimitFollower(wiring: FollowerWiring): LimitEnd {
     const work = drain(own.fromWal, EVENTS_MAX, (words, base) => {
       if (words[base] !== cell.DURABLE) return 1
       const through = words[base + 1]!
-      while (durableLsn < through) orderApply(own, parts.at(++durableLsn), RING, false)
+      while (durableLsn < through) orderApply(own, parts.at(++durableLsn), RING)
       durable = parts.at(durableLsn).through
       return 1
     })

@@ -101,7 +101,7 @@ export function orderAppend(
 }
 
 /** One APPLY cell, where there is an applier. */
-export function orderApply({ toApply }: OwnStages, part: Part, ring: number, isOwn: boolean): void {
+export function orderApply({ toApply }: OwnStages, part: Part, ring: number): void {
   if (toApply === null) return
   const base = claim(toApply)
   const { words } = toApply
@@ -111,7 +111,6 @@ export function orderApply({ toApply }: OwnStages, part: Part, ring: number, isO
   words[base + cell.AT_FRAMES] = part.frames
   words[base + cell.AT_RING] = ring
   words[base + cell.AT_OFFSET] = part.offset
-  words[base + 6] = isOwn ? 1 : 0
   words[base + 7] = part.through
 }
 
@@ -235,7 +234,7 @@ export function createLimitLeader(wiring: LeaderWiring): LimitEnd {
     for (const follower of followers) if (follower.votes) marks.push(follower.durableLsn)
     const through = quorumOf(marks, scratch)
     if (through === chosenLsn) return
-    while (chosenLsn < through) orderApply(own, parts.at(++chosenLsn), 0, true)
+    while (chosenLsn < through) orderApply(own, parts.at(++chosenLsn), 0)
     chosen = parts.at(chosenLsn).through
     const base = claim(toIngest)
     toIngest.words[base] = cell.CHOSEN

@@ -45,7 +45,6 @@ export interface LimitMember {
 
 export interface LimitWiring {
   readonly ballot: number
-  readonly leader: number
   readonly members: readonly LimitMember[]
   readonly log: LogRing
   readonly submitted: CellRing
@@ -68,7 +67,7 @@ export interface LimitStage {
 }
 
 export function createLimitStage(wiring: LimitWiring): LimitStage {
-  const { members, log, submitted, toIngest, ballot, leader } = wiring
+  const { members, log, submitted, toIngest, ballot } = wiring
   const voters = members.filter(({ votes }) => votes)
   const marks: number[] = []
   const scratch: number[] = []
@@ -140,7 +139,7 @@ export function createLimitStage(wiring: LimitWiring): LimitStage {
     toIngest.words[base + 1] = chosen
   }
   const apply = (part: Part): void => {
-    for (const { id, isDead, toApply } of members) {
+    for (const { isDead, toApply } of members) {
       if (isDead || toApply === null) continue
       const base = claim(toApply)
       const { words } = toApply
@@ -149,7 +148,6 @@ export function createLimitStage(wiring: LimitWiring): LimitStage {
       words[base + cell.AT_SIZE] = part.sizeBytes
       words[base + cell.AT_FRAMES] = part.frames
       words[base + cell.AT_OFFSET] = part.offset
-      words[base + 6] = id === leader ? 1 : 0
       words[base + 7] = part.through
     }
   }

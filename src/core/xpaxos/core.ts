@@ -14,8 +14,9 @@ import { isVoter } from '../membership.ts'
 import { onAccept, onAcceptSync, onChosen, onPrepare } from './acceptor.ts'
 import { applyChosen, onApplied, onApplyRead, onPressure, tidyTail } from './apply-cursor.ts'
 import { onChangeAsked } from './change.ts'
-import { isRemoved, mayKeepState, newestConfig, peersAreStale, refreshPeers } from './configs.ts'
+import { mayKeepState, newestConfig, peersAreStale, refreshPeers } from './configs.ts'
 import {
+  isStranger,
   leaderOf,
   noteSleep,
   onHeartbeat,
@@ -132,7 +133,7 @@ export function step(state: State, input: Input<XPaxosMessage>, effects: Effects
   releaseReplies(state, effects)
   if (peersAreStale(state)) refreshPeers(state)
   if (state.leadership === null) feedLearners(state, effects)
-  else pump(state, effects)
+  else pump(state, effects, input.kind === 'tick')
   if (peersAreStale(state)) refreshPeers(state)
   pumpReads(state, effects)
   pumpLease(state, effects)
@@ -159,7 +160,7 @@ function onMessage(
       noteHeartbeatReply(state, from, message)
       return onHeartbeatReply(state, from, message, effects)
     case 'prepare':
-      if (isRemoved(state, from)) return tellRemoved(state, from, effects)
+      if (isStranger(state, from, message.ballot)) return tellRemoved(state, from, effects)
       if (refusedForLease(state, from, message.ballot, effects)) return
       if (message.ballot > state.promised) resign(state, effects)
       return onPrepare(state, from, message, effects)

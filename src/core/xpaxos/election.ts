@@ -118,13 +118,13 @@ export function onHeartbeat(
   effects: Effects,
 ): void {
   const { round } = message
-  // A leader that its own change removes is answered until it has handed over (R29).
-  const leads = message.ballot !== NO_BALLOT && message.ballot === state.promised
-  if (isRemoved(state, from) && !leads) return tellRemoved(state, from, effects)
+  if (isStranger(state, from, message.ballot)) return tellRemoved(state, from, effects)
   if (message.ballot >= state.heardBallot && message.ballot !== NO_BALLOT) {
     state.heardBallot = message.ballot
     state.heardAt = state.now
-    state.fetchesCut = 0
+    // One under which nothing is chosen may wait for the very log that this node was fetching.
+    if (message.chosen > state.heardChosen) state.fetchesCut = 0
+    state.heardChosen = Math.max(state.heardChosen, message.chosen) as LogIndex
   }
   const content = isContent(state) ? 1 : 0
   const { promised } = state
@@ -135,6 +135,15 @@ export function onHeartbeat(
   const kept = { firstRetained, full }
   const reply = { round, promised, content, connected, last, ...kept }
   send(effects, from, { kind: 'heartbeat-reply', ...reply })
+}
+
+/**
+ * Removed, and not the leader that this node follows or hears: one that its own change removes is
+ * answered until it has handed over (R29).
+ */
+export function isStranger(state: State, from: NodeId, ballot: Ballot): boolean {
+  const leads = ballot === state.promised || ballot === state.heardBallot
+  return isRemoved(state, from) && !(leads && ballotOwner(ballot) === from)
 }
 
 /** What is on this disk and surely chosen, if the asker takes this node for a learner (R31). */
@@ -315,8 +324,13 @@ function isHere(state: State, id: NodeId): boolean {
  * A first formation needs every initial voter (R39): two nodes of three could otherwise form a
  * cluster while the third, with a blank disk, later forms another with one of them wiped.
  */
-const isFirst = ({ promised, tail }: State): boolean =>
-  promised === NO_BALLOT && lastOf(tail) === NO_INDEX
+function isFirst(state: State): boolean {
+  if (state.promised !== NO_BALLOT || lastOf(state.tail) !== NO_INDEX) return false
+  // A voter that has promised somebody proves that there is a cluster, and stays in every quorum.
+  return !state.peers.some(
+    (peer) => isVoter(peer.role) && isFresh(state, peer) && peer.replyPromised !== NO_BALLOT,
+  )
+}
 
 /** A look at a hand-over that runs; who must go and finds no one stops all the same. */
 function tendTransfer(state: State, effects: Effects): void {

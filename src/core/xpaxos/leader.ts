@@ -143,8 +143,11 @@ export function onSubmitted(state: State, ballot: Ballot, frames: readonly Frame
   }
 }
 
-/** Orders waiting batches while the pipeline has room, then lets every peer send. */
-export function pump(state: State, effects: Effects): void {
+/**
+ * Orders waiting batches while the pipeline has room, then lets every peer send. What was chosen
+ * rides on the next accept; alone it goes once a tick, so that it costs a busy leader nothing.
+ */
+export function pump(state: State, effects: Effects, isTick: boolean): void {
   const { leadership } = state
   if (leadership === null) return
   const { queue, rounds } = leadership
@@ -161,7 +164,8 @@ export function pump(state: State, effects: Effects): void {
   }
   if (taken > 0) queue.splice(0, taken)
   for (const peer of state.peers) if (feeds(state, peer)) stream(state, peer, effects)
-  for (const peer of state.peers) sendChosen(state, peer, effects)
+  if (!isTick) return
+  for (const peer of state.peers) if (peer.inflight.length === 0) sendChosen(state, peer, effects)
 }
 
 /** Nothing goes behind a config batch before it is chosen, adopted ones included (R26, R27). */

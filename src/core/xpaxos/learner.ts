@@ -50,15 +50,16 @@ export function onLearn(
   const isDead = fresh.length > 0 && confirmed < lastOf(state.tail)
   const known = isDead ? configAt(state, confirmed) : newestConfig(state)
   const isOwn = isVotersOwn(state, message, known)
+  const isSyncing = state.pendingSync !== null
   if (isOwn) {
-    if (state.leadership !== null || state.candidacy !== null || state.pendingSync !== null) return
-  } else if (isTurning || state.pendingSync !== null) {
+    if (state.leadership !== null || state.candidacy !== null || isSyncing) return
+  } else if (isTurning || isSyncing) {
     resign(state, effects)
     dropSync(state)
   }
   raiseFloor(state, effects, confirmed)
   if (fresh.length > 0 && !isOwn) {
-    if (isTurning) turnLearner(state, effects)
+    if (isTurning || isSyncing) turnLearner(state, effects) // on the disk, too, the sync is void
     appendEntries(state, effects, NO_BALLOT, fresh)
     raiseFloor(state, effects, lastOf(state.tail))
   }

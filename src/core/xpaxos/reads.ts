@@ -44,6 +44,7 @@ import {
   serves,
 } from './read-state.ts'
 import { type Effects, type State, peerOf, send } from './state.ts'
+import { sendChosen } from './stream.ts'
 
 /** A read is given up when it has no index after so many election time-outs. */
 const DEADLINE_TIMEOUTS = 4
@@ -197,9 +198,16 @@ function finishRound(state: State, effects: Effects): void {
   const { index } = round
   for (const { id } of round.own) effects.push({ kind: 'read-ready', id, index, lease: false })
   for (const [id, request] of round.requests) {
+    tellChosen(state, id, effects)
     send(effects, id, { kind: 'read-index-reply', request, index })
   }
   reads.round = null
+}
+
+/** An index is of use to who knows that it is chosen: before it, what the next tick would tell. */
+function tellChosen(state: State, id: NodeId, effects: Effects): void {
+  const peer = peerOf(state, id)
+  if (peer !== undefined) sendChosen(state, peer, effects)
 }
 
 /** Who does not lead stays silent: the asker finds the leader by itself. */
@@ -221,6 +229,7 @@ export function onLeaseIndex(
   effects: Effects,
 ): void {
   if (state.leadership === null || peerOf(state, from) === undefined) return
+  tellChosen(state, from, effects)
   const kind = 'lease-index-reply'
   const otherwise = { kind, request, index: NO_INDEX, valid: 0 } as const
   const message = { kind, request, index: announcedOf(state), valid: 1 } as const

@@ -217,6 +217,8 @@ export interface State {
   /** The newest leader heard of, for a node that promised nobody. */
   heardBallot: Ballot
   heardAt: number
+  /** The greatest chosen index that a leader has told. */
+  heardChosen: LogIndex
   /** Failed hand-overs by weight: whom not to try again before when. */
   readonly penalties: Map<NodeId, { count: number; until: number }>
   // Apply.
@@ -288,6 +290,7 @@ export function createState(config: XPaxosConfig, recovered: Recovered): State {
     announcedConfig: NO_INDEX,
     heardBallot: NO_BALLOT,
     heardAt: -Infinity,
+    heardChosen: NO_INDEX,
     penalties: new Map(),
     applyNext: 1 as LogIndex,
     applied: NO_INDEX,

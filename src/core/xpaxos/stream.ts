@@ -150,11 +150,11 @@ function messageFor(
   }
 }
 
-/** Tells the chosen index alone when nothing in flight will bring it. */
+/** Tells the chosen index alone: nothing in flight will bring it, or not soon enough. */
 export function sendChosen(state: State, peer: Peer, effects: Effects): void {
   const { leadership, floor: chosen, floorChain: chosenChain } = state
   if (leadership === null || !peer.up || peer.phase !== 'streaming') return
-  if (!isVoter(peer.role) || peer.inflight.length > 0 || peer.chosenSent >= chosen) return
+  if (!isVoter(peer.role) || peer.chosenSent >= chosen) return
   peer.chosenSent = chosen
   send(effects, peer.id, { kind: 'chosen', ballot: leadership.ballot, chosen, chosenChain })
 }
