@@ -14,6 +14,8 @@ import type {
 
 /** What the library keeps free in a batch (src/engine/node.ts). */
 const PROPOSAL_MARGIN_BYTES = 1_024
+/** A batch has so many at least, whatever is asked for. */
+export const BATCH_MIN_BYTES = 4_096
 
 export const ONLY_BASIC = '--proposers: only basic-paxos has more than one proposer'
 
@@ -118,7 +120,8 @@ export function checkEmulation(engine: EngineName, load: LoadConfig, problems: s
 export function checkSizes(config: BenchConfig, problems: string[]): void {
   const { payload, batchMaxBytes, windowMaxBytes, proposers, roles } = config
   // A proposal may come back as a command, with its marks.
-  const payloadMax = batchMaxBytes - (config.api === 'propose' ? PROPOSAL_MARGIN_BYTES : 0)
+  const proposalMax = Math.max(BATCH_MIN_BYTES, batchMaxBytes) - PROPOSAL_MARGIN_BYTES
+  const payloadMax = config.api === 'propose' ? Math.min(batchMaxBytes, proposalMax) : batchMaxBytes
   if (payload > payloadMax)
     problems.push(`--payload: want at most ${payloadMax} with --batch-max-bytes ${batchMaxBytes}`)
   if (windowMaxBytes < batchMaxBytes)

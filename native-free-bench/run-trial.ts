@@ -12,6 +12,7 @@ import { openLocalEngine } from './engines/local-engine.ts'
 import { openProcessEngine } from './engines/process-engine.ts'
 import { trialResultOf } from './engines/trial-result.ts'
 import { type NodeEnd, verdictOf } from './engines/verdict.ts'
+import { BATCH_MIN_BYTES } from './option-checks.ts'
 import type { BenchConfig, Failover, RunHooks, TrialResult } from './types.ts'
 
 const LEADER_MS_MAX = 20_000
@@ -65,7 +66,8 @@ async function runOn(engine: Engine, config: BenchConfig, hooks: RunHooks): Prom
   const stopped = new AbortController()
   const signal = AbortSignal.any([hooks.signal, stopped.signal])
   const kills = scheduleKills(trial, startMs, signal)
-  const loading = leadersOf(engine).map((node) => followLoad(trial, node, signal))
+  const loading = Promise.all(leadersOf(engine).map((node) => followLoad(trial, node, signal)))
+  loading.catch(() => stopped.abort()) // there is nothing more to wait for
   await sleepUntil(fromMs, signal)
   await lookAll(engine, trial.before)
   await sleepUntil(toMs, signal)
@@ -73,7 +75,7 @@ async function runOn(engine: Engine, config: BenchConfig, hooks: RunHooks): Prom
   await lookAll(engine, trial.after)
   const partial = hooks.signal.aborted
   if (partial) throw interrupted()
-  await Promise.all(loading)
+  await loading
   stopped.abort()
   await kills
   await slowDisk(engine, config.slowDisk, 1)
@@ -135,7 +137,7 @@ function loadSpecOf({ config, fromMs, toMs, engine }: Trial): Omit<LoadSpec, 'jo
     ...{ api, payload, stateMachine, clients, fromMs, toMs },
     inflight: inflight === null ? null : Math.max(1, Math.floor(inflight / leaders)),
     rate: rate === null ? null : rate / leaders,
-    batchBytesMax: Math.max(4_096, batchMaxBytes),
+    batchBytesMax: Math.max(BATCH_MIN_BYTES, batchMaxBytes),
     batchEntriesMax: batchMaxEntries === 0 ? Number.MAX_SAFE_INTEGER : batchMaxEntries,
   }
 }

@@ -2,6 +2,7 @@
 import type { CommonOptions, MemberOptions } from '../../src/engine/config.ts'
 import type { Member } from '../../src/core/engine.ts'
 import { nodeId } from '../../src/core/ids.ts'
+import { BATCH_MIN_BYTES } from '../option-checks.ts'
 import type { BenchConfig, LoadConfig, RoleName } from '../types.ts'
 
 const RETAIN_BYTES = 64 * 2 ** 20
@@ -54,7 +55,7 @@ export function engineOptions(config: BenchConfig): CommonOptions {
     maxNodes: config.nodes,
     ...(config.quorums && { quorums: config.quorums }),
     tuning: {
-      batchBytesMax: Math.max(4_096, batchMaxBytes),
+      batchBytesMax: Math.max(BATCH_MIN_BYTES, batchMaxBytes),
       batchEntriesMax: batchMaxEntries === 0 ? Number.MAX_SAFE_INTEGER : batchMaxEntries,
       batchLingerUs: config.batchLingerUs,
       pipelineDepth: config.pipelineDepth,

@@ -203,9 +203,12 @@ function samplesOf({ loads }: Trial): Sample[] {
     }
   }
   const last = Math.max(-1, ...seconds.keys())
+  // Of memory it says what it said before, or first: nobody looked.
+  let rssBytes = seconds.get(Math.min(...seconds.keys()))?.rssBytes ?? 0
   return Array.from({ length: last + 1 }, (_, second) => {
-    const nothing = { tS: second + 1, throughputPerS: 0, p99: 0, rssBytes: 0 }
-    return seconds.get(second) ?? nothing
+    const sample = seconds.get(second) ?? { tS: second + 1, throughputPerS: 0, p99: 0, rssBytes }
+    rssBytes = sample.rssBytes
+    return sample
   })
 }
 

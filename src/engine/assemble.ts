@@ -30,7 +30,7 @@ import { createWatchDesk } from '../stages/watch-desk.ts'
 import { createWalStage } from '../stages/wal-stage.ts'
 import type { Wal } from '../wal/wal.ts'
 import { type ApplyReport, reportOf } from './apply-report.ts'
-import { basicPaxosOf, retentionOf, xpaxosOf } from './core-of.ts'
+import { basicPaxosOf, catchUpBytesMaxOf, retentionOf, xpaxosOf } from './core-of.ts'
 import { type Recovery, openNodeWal } from './data-dir.ts'
 import { DURABILITY_CODES, clientIdBaseOf, isOwnClient } from './node-spec.ts'
 import type { NodeSpec, PeerAddress } from './node-spec.ts'
@@ -257,6 +257,7 @@ async function openHub(parts: Parts, inboxes: ReadonlyMap<number, Inbox>, self: 
     inboxes,
     listenHost: host,
     listenPort: port,
+    sendBufferBytesMax: spec.tuning.windowBytes + catchUpBytesMaxOf(spec.tuning),
     onEvent: onLink,
     onDelivered: () => (receiveBell === null ? wake() : ringBell(receiveBell)),
   })

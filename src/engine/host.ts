@@ -179,5 +179,6 @@ function startThread(
 function failureOf(error: unknown, stage: ThreadName): ReplicaError {
   if (isReplicaError(error)) return error
   const reason = error instanceof Error ? (error.stack ?? error.message) : String(error)
-  return new ReplicaError('E_STAGE_FAILED', reason, { stage, reason }, 'unknown')
+  const detail = { stage, reason }
+  return new ReplicaError('E_STAGE_FAILED', reason, detail, 'unknown', { cause: error })
 }

@@ -26,8 +26,8 @@
  * spare others the notify. Wrong: a producer late at P3, whose work was taken long ago, would clear
  * the flag of the next sleep, and the one after it would not notify.
  *
- * A wait has a timeout all the same, so that a bug here is a hiccup, not a halt. `count` wraps: a
- * wake is lost if exactly 2^32 rings fall between W2 and W4.
+ * Every sleep ends after a while all the same (wait.ts), so that a bug here is a hiccup, not a
+ * halt. `count` wraps: a wake is lost if exactly 2^32 rings fall between W2 and W4.
  */
 import { assert } from '../base/assert.ts'
 
@@ -81,13 +81,12 @@ export function wait(bell: Bell, seen: number, timeoutMs: number): void {
 
 /**
  * The same for a thread that owns an event loop, which goes on meanwhile, and without a timeout: one
- * would cost a timer of the engine and a turn of the loop each time. Does not keep the loop alive.
+ * would cost a timer of the engine and a turn of the loop each time. Does not keep the loop alive,
+ * counts nothing and leaves `sleeping` as it is: one waiter may serve many sleeps.
  */
-export async function waitAsync(bell: Bell, seen: number): Promise<void> {
-  countPark(bell)
-  const waiting = Atomics.waitAsync(bell.words, COUNT, seen)
+export async function waitAsync({ words }: Bell, seen: number): Promise<void> {
+  const waiting = Atomics.waitAsync(words, COUNT, seen)
   if (waiting.async) await waiting.value
-  endWait(bell, true)
 }
 
 /** True when somebody rang after `seen`. */
@@ -99,11 +98,12 @@ export const bellStatisticsOf = ({ statistics }: Bell): BellStatistics => ({
   wakes: statistics[WAKES]!,
 })
 
-function countPark({ statistics }: Bell): void {
+export function countPark({ statistics }: Bell): void {
   statistics[PARKS] = statistics[PARKS]! + 1
 }
 
-function endWait(bell: Bell, isWake: boolean): void {
+/** `isWake`: by a ring, and not by a timeout. */
+export function endWait(bell: Bell, isWake: boolean): void {
   cancelWait(bell)
   if (isWake) bell.statistics[WAKES] = bell.statistics[WAKES]! + 1
 }

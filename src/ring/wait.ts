@@ -6,7 +6,17 @@
  * (bell.ts has the argument). `run` blocks and owns no event loop; `runAsync` never blocks.
  */
 import { assert } from '../base/assert.ts'
-import { type Bell, cancelWait, prepareWait, rangSince, ring, wait, waitAsync } from './bell.ts'
+import {
+  type Bell,
+  cancelWait,
+  countPark,
+  endWait,
+  prepareWait,
+  rangSince,
+  ring,
+  wait,
+  waitAsync,
+} from './bell.ts'
 
 /** Where the thread's time went; written by the runner, read by its own thread. */
 export interface ThreadTime {
@@ -76,17 +86,30 @@ function spin(cycle: () => number, spinCount: number): boolean {
 export function runAsync(runner: AsyncRunner): AsyncRun {
   assertBounds(runner.cyclesPerTurnMax, runner.timeoutMs)
   assert(runner.cyclesPerTurnMax > 0, 'a turn has a cycle')
-  const state: AsyncState = { stopped: false, woken: false, resolve: undefined, pending: undefined }
+  const state: AsyncState = {
+    stopped: false,
+    woken: false,
+    isWaking: false,
+    resolve: undefined,
+    pending: undefined,
+  }
+  // Behind all callbacks of this poll: what several of them brought shares a cycle, and its sync.
+  const endSleep = (): void => {
+    state.isWaking = false
+    state.resolve?.(false)
+  }
   const wake = (): void => {
     state.woken = true
-    state.resolve?.()
+    if (state.isWaking) return
+    state.isWaking = true
+    setImmediate(endSleep)
   }
   const stop = (): void => {
     state.stopped = true
     wake()
   }
   // Bounds every sleep, and keeps the event loop alive.
-  const beat = setInterval(() => state.resolve?.(), runner.timeoutMs)
+  const beat = setInterval(() => state.resolve?.(false), runner.timeoutMs)
   const end = async (): Promise<void> => {
     await dismiss(runner, state)
     clearInterval(beat)
@@ -97,7 +120,8 @@ export function runAsync(runner: AsyncRunner): AsyncRun {
 interface AsyncState {
   stopped: boolean
   woken: boolean // `wake` was called since the last cycle began
-  resolve: (() => void) | undefined // ends the present sleep
+  isWaking: boolean // a `wake` is to end the sleep behind the callbacks of this poll
+  resolve: ((isRing: boolean) => void) | undefined // ends the present sleep
   pending: Promise<void> | undefined // the one waitAsync that is queued at the bell
 }
 
@@ -132,6 +156,7 @@ async function dismiss({ bell }: AsyncRunner, state: AsyncState): Promise<void> 
   prepareWait(bell)
   ring(bell)
   await state.pending
+  cancelWait(bell)
 }
 
 /** Cycles until there is no work or the bound; true when there may be more. */
@@ -146,23 +171,23 @@ const nextTurn = (): Promise<void> => new Promise<void>((resolve) => void setImm
 
 /**
  * Ends with a ring, the beat of the loop or `wake`. After those two the waitAsync stays queued at
- * the bell, and the next sleep takes it over, or one waiter each would pile up. Taking over is safe:
- * `sleeping` is 1, so whoever rings after `seen` notifies, and a waiter that was notified before
- * only ends this sleep early.
+ * the bell, and the next sleep takes it over, or one waiter each would pile up; it says once that it
+ * was notified, to whichever sleep there is by then. Taking over is safe: `sleeping` is 1, so whoever
+ * rings after `seen` notifies, and a waiter that was notified before only ends this sleep early.
  */
 function sleep({ bell }: AsyncRunner, state: AsyncState, seen: number): Promise<void> {
   if (rangSince(bell, seen)) {
     cancelWait(bell)
     return nextTurn()
   }
-  state.pending ??= waitAsync(bell, seen).finally(() => (state.pending = undefined))
-  const { pending } = state
-  return new Promise<void>((resolve, reject) => {
-    state.resolve = resolve
-    pending.then(resolve, reject)
-  }).finally(() => {
+  countPark(bell)
+  state.pending ??= waitAsync(bell, seen).then(() => {
+    state.pending = undefined
+    state.resolve?.(true)
+  })
+  return new Promise<boolean>((resolve) => (state.resolve = resolve)).then((isRing) => {
     state.resolve = undefined
-    cancelWait(bell)
+    endWait(bell, isRing)
   })
 }
 

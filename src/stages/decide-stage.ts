@@ -88,6 +88,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
   const holds = createHolds(logRings)
   const roundTrip = createRoundTrip()
   const effects: Effect<Message>[] = []
+  let submitted: FrameRef[] = []
   let tickAt = 0
   /** Ingest of a node that does not lead has published nothing that waits to be chosen. */
   let leads = false
@@ -124,14 +125,10 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
         return send(effect)
       case 'send-by-lease':
         return send({ kind: 'send', to: effect.to, message: byLease(effect), frames: [] })
-      case 'read':
-        return orderCell(toWal, [
-          cell.READ,
-          effect.ticket,
-          effect.from,
-          effect.through,
-          effect.sizeBytesMax,
-        ])
+      case 'read': {
+        const { ticket, from, through, sizeBytesMax } = effect
+        return orderCell(toWal, [cell.READ, ticket, from, through, sizeBytesMax])
+      }
       case 'apply':
         return apply(effect)
       case 'chosen':
@@ -308,6 +305,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
   const onSubmitted = (words: Float64Array, base: number): number => {
     const kind = words[base]!
     const id = words[base + 1]!
+    if (kind !== cell.FRAME || words[base + 6] !== submitted[0]?.ballot) submit()
     if (kind === about.CHANGE) {
       step({ kind: 'change', id, change: about.readChange(words, base) })
       return 1
@@ -316,9 +314,15 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
       step({ kind: 'transfer', id, target: words[base + 2]! as NodeId })
       return 1
     }
-    const frames = [takeFrameCell(holds, words, base)]
-    step({ kind: 'submitted', ballot: frames[0]!.ballot, frames })
+    submitted.push(takeFrameCell(holds, words, base))
     return 1
+  }
+  /** All frames of a duty cycle in one input: they share a record, and a message to each peer. */
+  const submit = (): void => {
+    if (submitted.length === 0) return
+    const frames = submitted
+    submitted = []
+    step({ kind: 'submitted', ballot: frames[0]!.ballot, frames })
   }
 
   const onRead = (words: Float64Array, base: number): number => {
@@ -338,6 +342,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     if (room) {
       work += drain(wiring.received, EVENTS_MAX, onReceived)
       work += drain(wiring.submitted, EVENTS_MAX, onSubmitted)
+      submit()
       work += drain(wiring.reads, EVENTS_MAX, onRead)
     }
     announceChosen()

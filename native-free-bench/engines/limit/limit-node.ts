@@ -187,8 +187,8 @@ function openHub({ spec, inboxes, onEvent }: Wiring, callerLoop: CallerLoop): Pr
 }
 
 function ownOf({ spec, memory, threads }: Wiring): OwnStages {
-  const bellOf = (name: 'wal' | 'apply') =>
-    threads[name] === 'caller' ? null : openBell(memory.bells[name]!)
+  // The caller's own, too: what is proposed between two cycles is ordered there and then.
+  const bellOf = (name: 'wal' | 'apply') => openBell(memory.bells[threads[name]]!)
   const isLogger = spec.members.find(({ id }) => id === spec.id)?.role === 'logger'
   return {
     toWal: outPort(openCellRing(memory.walOrders), bellOf('wal')),

@@ -305,8 +305,10 @@ function mayStand(state: State): boolean {
     if (peer.replyContent) return false
     if (isBackedOff && peer.electable) return false // there is another to go first
   }
-  if (!isFirst(state)) return isConnected(state)
-  return votersOf(newestConfig(state).membership).every(({ id }) => isHere(state, id))
+  if (!isBlank(state)) return isConnected(state)
+  const { membership } = newestConfig(state)
+  const isJoining = forms(membership, 'prepare', (id) => hasPromised(state, id))
+  return isJoining || votersOf(membership).every(({ id }) => isHere(state, id))
 }
 
 /** Hears a prepare quorum, of either membership while a change is open. */
@@ -324,12 +326,14 @@ function isHere(state: State, id: NodeId): boolean {
  * A first formation needs every initial voter (R39): two nodes of three could otherwise form a
  * cluster while the third, with a blank disk, later forms another with one of them wiped.
  */
-function isFirst(state: State): boolean {
-  if (state.promised !== NO_BALLOT || lastOf(state.tail) !== NO_INDEX) return false
-  // A voter that has promised somebody proves that there is a cluster, and stays in every quorum.
-  return !state.peers.some(
-    (peer) => isVoter(peer.role) && isFresh(state, peer) && peer.replyPromised !== NO_BALLOT,
-  )
+const isBlank = ({ promised, tail }: State): boolean =>
+  promised === NO_BALLOT && lastOf(tail) === NO_INDEX
+
+/** Who has promised somebody is of a cluster that there is; a blank node may join it. */
+function hasPromised(state: State, id: NodeId): boolean {
+  const peer = peerOf(state, id)
+  if (id === state.self.id) return true
+  return peer !== undefined && isFresh(state, peer) && peer.replyPromised !== NO_BALLOT
 }
 
 /** A look at a hand-over that runs; who must go and finds no one stops all the same. */
