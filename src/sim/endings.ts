@@ -59,6 +59,7 @@ const timeoutUs = <M>({ plan }: World<M>): number => {
 /** Everything is repaired, and stays so. */
 export function heal<M>(world: World<M>, loop: Loop): void {
   world.noisy = false
+  for (const own of world.stages?.nodes ?? []) own.dozeUs = 0 // nobody falls asleep any more
   // A paused node works off its input in order and a stalled sync returns: neither is cut short.
   let until = world.nowUs
   for (const node of world.nodes) {
