@@ -7,6 +7,7 @@ import { spreadOf } from '../stats/statistics.ts'
 
 const SMALL: Flags = { payload: '16', inflight: '262144' }
 const KIB: Flags = { payload: '1024', inflight: '16384' }
+const ALONE_WARMUP_S = '10'
 /** The baseline counts at the best of these. */
 const BASIC_INFLIGHTS = ['256', '1024', '4096']
 const BASIC_FAST_PER_S = 30_000
@@ -27,11 +28,14 @@ const ofLimit = (name: string, load: Flags, bound: number): Row => ({
   },
 })
 
-/** One entry in flight: the median latency of an engine beside that of `limit`. */
+/**
+ * One entry in flight: the median latency of an engine beside that of `limit`. A few hundred entries
+ * a second are long in the hands of the optimising compiler: both are warm before they count.
+ */
 const alone = (name: string, engine: string, load: Flags, bound: number): Row => ({
   name,
   async run({ measure }) {
-    const one = { ...load, inflight: '1' }
+    const one = { ...load, inflight: '1', warmup: ALONE_WARMUP_S }
     const { limit, mine } = await measure({
       limit: { engine: 'limit', ...one },
       mine: { engine, ...one },

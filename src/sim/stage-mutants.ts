@@ -265,8 +265,8 @@ export const STAGE_MUTANTS: readonly Mutant[] = [
     invariant: 'I8',
     also: ['I2'],
     file: `${S}/wal-stage.ts`,
-    from: 'toDecide.words[base + 1] = lsn\n  }',
-    to: 'toDecide.words[base + 1] = lsn + 1\n  }',
+    from: 'toDecide.words[base + 1] = lsn\n',
+    to: 'toDecide.words[base + 1] = lsn + 1\n',
     classes: CLIENTS,
   },
   {
