@@ -66,8 +66,10 @@ export const STAGE_MUTANTS: readonly Mutant[] = [
     name: 'read-joins-the-round-that-is-out',
     invariant: 'I9',
     file: `${X}/reads.ts`,
-    from: 'if (round === null || round.number !== message.round) return',
-    to: 'if (round === null) return',
+    from: 'if (reads.round === null && serves(state)) startRound(state, effects)\n',
+    to:
+      'if (reads.round === null && serves(state)) startRound(state, effects)\n' +
+      '    else if (reads.round !== null) reads.round.own.push(...reads.waiting.splice(0))\n',
     classes: CLIENTS,
   },
   {
