@@ -1,4 +1,5 @@
-/** From a benchmark's configuration to the options of the engines it opens. Pure. */
+/** From a benchmark's configuration to the options of the engines it opens. Looks at the cores. */
+import { availableParallelism } from 'node:os'
 import type { CommonOptions, MemberOptions } from '../../src/engine/config.ts'
 import type { Member } from '../../src/core/engine.ts'
 import { nodeId } from '../../src/core/ids.ts'
@@ -8,7 +9,8 @@ import type { BenchConfig, LoadConfig, RoleName } from '../types.ts'
 const RETAIN_BYTES = 64 * 2 ** 20
 /** Small segments: a trial must not begin with minutes' worth of zero-filling. */
 const SEGMENT_SIZE_MIN_BYTES = 2 ** 24
-const ONE_THREAD_INFLIGHT_MAX = 16
+const INLINE_INFLIGHT_MIN = 16
+const INLINE_INFLIGHT_MAX = 4_096
 const LEADER_WEIGHT = 9
 const UNCOMMITTED_BYTES_MIN = 2 ** 24
 
@@ -80,13 +82,15 @@ export function engineOptions(config: BenchConfig): CommonOptions {
 }
 
 /**
- * With few entries in flight a wake-up costs more than its work, so `auto` puts all stages
- * of a node on one thread; else it is the engine's own choice (docs/decisions/0003).
+ * With few entries in flight a wake-up costs more than its work, so `auto` puts all stages on the
+ * caller's thread; else it is the engine's own choice (docs/decisions/0003). On more than two cores
+ * that was not measured: there threads begin to help earlier.
  */
-function layoutOf({ layout, inflight, transport }: BenchConfig): BenchConfig['layout'] {
-  const isSmall = typeof inflight === 'number' && inflight <= ONE_THREAD_INFLIGHT_MAX
-  if (layout !== 'auto' || !isSmall) return layout
-  return transport === 'tcp' ? 'inline' : 'joined'
+function layoutOf({ layout, inflight, engine }: BenchConfig): BenchConfig['layout'] {
+  if (layout !== 'auto' || typeof inflight !== 'number') return layout
+  const isCrowded = availableParallelism() <= 2 && engine !== 'basic-paxos'
+  const most = isCrowded ? INLINE_INFLIGHT_MAX : INLINE_INFLIGHT_MIN
+  return inflight <= most ? 'inline' : layout
 }
 
 const instancesOf = ({ inflight }: BenchConfig): number =>

@@ -29,8 +29,8 @@ const ofLimit = (name: string, load: Flags, bound: number): Row => ({
 })
 
 /**
- * One entry in flight: the median latency of an engine beside that of `limit`. A few hundred entries
- * a second are long in the hands of the optimising compiler: both are warm before they count.
+ * One entry in flight: the median latency of an engine beside that of `limit`. A few hundred
+ * entries a second keep the optimising compiler long: both are warm before they count.
  */
 const alone = (name: string, engine: string, load: Flags, bound: number): Row => ({
   name,

@@ -1,8 +1,8 @@
 /**
  * `npm run mutants`: plants each mutant in turn and runs the simulator until it is caught; writes
  * results/mutants.json and results/mutants.md. Exit status 0 when all are caught as expected, 1
- * otherwise, 2 for bad usage. Names as arguments run those alone, and put them among the results that
- * there are.
+ * otherwise, 2 for bad usage. Names as arguments run those alone, and put them among the results
+ * that there are.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'

@@ -227,7 +227,7 @@ function openReaders(
   operator: Operator,
   history: History,
 ): Readers {
-  // Its own bell, too, where the stage is on this thread: what is asked between two cycles wakes it.
+  // Its own bell, too, where the stage is on this thread: what is asked between cycles wakes it.
   const bellOf = (stage: 'decide' | 'apply') => openBell(memory.bells[threads[stage]]!)
   const { engine, members, tuning } = spec
   const first = members.find(({ id }) => id === spec.id)?.role

@@ -80,7 +80,7 @@ export function wait(bell: Bell, seen: number, timeoutMs: number): void {
 }
 
 /**
- * The same for a thread that owns an event loop, which goes on meanwhile, and without a timeout: one
+ * The same for a thread that owns an event loop, which goes on meanwhile; without a timeout, which
  * would cost a timer of the engine and a turn of the loop each time. Does not keep the loop alive,
  * counts nothing and leaves `sleeping` as it is: one waiter may serve many sleeps.
  */

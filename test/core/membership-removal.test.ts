@@ -105,7 +105,7 @@ test('a removed leader is heard, and hears, until the change is concluded and ha
   settle(cluster)
 })
 
-test('a removed leader gets a broken stream back, from a follower that knows of its removal', () => {
+test('a removed leader gets a broken stream back, from who knows of its removal', () => {
   const cluster = lab([...voters(9, 5, 5), ['learner', 5, { source: nodeId(1) }]])
   const leader = awaitLeader(cluster, 1)
   const events = watch(cluster, 'transfer-started', 'prepare-started', 'removed')

@@ -49,7 +49,7 @@ function until(state: State, done: () => boolean, reply: object = {}): void {
   expect(done()).toBe(true)
 }
 
-test('a blank voter waits for all at a first formation, and for no one where there is a cluster', () => {
+test('a blank voter waits for all at a first formation, for none where a cluster is', () => {
   const standing = (of2: object): State => {
     const state = started()
     for (let i = 0; i < 200 && state.candidacy === null; i++) {
