@@ -173,7 +173,7 @@ const nextTurn = (): Promise<void> => new Promise<void>((resolve) => void setImm
  * Ends with a ring, the beat of the loop or `wake`. After those two the waitAsync stays queued at
  * the bell, and the next sleep takes it over, or one waiter each would pile up; it says once that
  * it was notified, to whichever sleep there is by then. Taking over is safe: `sleeping` is 1, so
- * who rings after `seen` notifies, and a waiter that was notified before only ends this sleep early.
+ * who rings after `seen` notifies; a waiter that was notified before only ends this sleep early.
  */
 function sleep({ bell }: AsyncRunner, state: AsyncState, seen: number): Promise<void> {
   if (rangSince(bell, seen)) {
