@@ -195,6 +195,7 @@ export const MEMBER_MUTANTS: readonly Mutant[] = [
   {
     name: 'counted-by-the-newer-at-once',
     invariant: 'I8',
+    also: ['I11'],
     file: `${X}/configs.ts`,
     from: 'return liveMemberships(state)[0]!',
     to: 'return liveMemberships(state).at(-1)!',

@@ -21,7 +21,7 @@ test.each(['pair', 'led', 'chunks', 'learner', 'blank'])(
     const { violation, isComplete, states } = runExploration({ scope, ...ALL })
     expect(violation?.message).toBeUndefined()
     expect(isComplete).toBe(true)
-    expect(states).toBeGreaterThan(500)
+    expect(states).toBeGreaterThan(400)
   },
 )
 
