@@ -61,8 +61,8 @@ function bytesAbove({ disk }: Node, index: number): number {
 }
 
 /**
- * What it trimmed, and one frame more: the last one stays, since no record behind it says that it is
- * chosen. So does the one before it where its being chosen was told by the accept of the last.
+ * What it trimmed, and one frame more: the last one stays, since no record behind it says that it
+ * is chosen. So does the one before it where its being chosen was told by the accept of the last.
  */
 const goneAt = ({ firstRetained }: Node): number => firstRetained + 9
 
