@@ -22,7 +22,7 @@ import {
 } from '../stats/histogram.ts'
 import type { Api, StateMachineName } from '../types.ts'
 import { turnClock, wallMs } from './clock.ts'
-import { fillPuts, putHead } from './puts.ts'
+import { type EntryRun, fillPuts, putHead } from './puts.ts'
 
 export interface LoadSpec {
   readonly api: Api
@@ -299,8 +299,9 @@ function writeChunk(
   const at = ingest.tryReserve(client, chunk.count, payload)
   if (at < 0) return false
   const sequence = client.submitted - chunk.count
-  fillEntries(ingest.log.words, at >> 2, chunk.count, payload, sequence)
-  if (stateMachine === 'kv') fillPuts(ingest.log.words, at >> 2, chunk.count, payload, sequence)
+  const run = { from: at >> 2, count: chunk.count, payload, sequence }
+  fillEntries(ingest.log.words, run)
+  if (stateMachine === 'kv') fillPuts(ingest.log.words, run)
   ingest.seal()
   pushTo(flow.chunks, { ...chunk, through: client.submitted })
   record(meter.batches, chunk.count, 1)
@@ -310,13 +311,7 @@ function writeChunk(
 /**
  * Every payload byte is written; its words differ by sequence, so that no two entries are equal.
  */
-function fillEntries(
-  words: Int32Array,
-  from: number,
-  count: number,
-  payload: number,
-  sequence: number,
-): void {
+function fillEntries(words: Int32Array, { from, count, payload, sequence }: EntryRun): void {
   const full = payload >> 2
   const tail = payload & 3
   const mask = (1 << (8 * tail)) - 1

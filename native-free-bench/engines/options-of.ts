@@ -9,8 +9,9 @@ import type { BenchConfig, LoadConfig, RoleName } from '../types.ts'
 const RETAIN_BYTES = 64 * 2 ** 20
 /** Small segments: a trial must not begin with minutes' worth of zero-filling. */
 const SEGMENT_SIZE_MIN_BYTES = 2 ** 24
-const INLINE_INFLIGHT_MIN = 16
-const INLINE_INFLIGHT_MAX = 4_096
+/** `auto` is inline up to so many in flight: anywhere, and on two cores. */
+const INLINE_UP_TO = 16
+const CROWDED_INLINE_UP_TO = 4_096
 const LEADER_WEIGHT = 9
 const UNCOMMITTED_BYTES_MIN = 2 ** 24
 
@@ -89,7 +90,7 @@ export function engineOptions(config: BenchConfig): CommonOptions {
 function layoutOf({ layout, inflight, engine }: BenchConfig): BenchConfig['layout'] {
   if (layout !== 'auto' || typeof inflight !== 'number') return layout
   const isCrowded = availableParallelism() <= 2 && engine !== 'basic-paxos'
-  const most = isCrowded ? INLINE_INFLIGHT_MAX : INLINE_INFLIGHT_MIN
+  const most = isCrowded ? CROWDED_INLINE_UP_TO : INLINE_UP_TO
   return inflight <= most ? 'inline' : layout
 }
 

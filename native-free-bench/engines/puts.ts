@@ -9,14 +9,19 @@ const KEYS = 2 ** 14
 /** Kind, size of the key, key, and a byte of value, in whole words. */
 export const PUT_SIZE_MIN_BYTES = 8
 
+/** Entries of one size, one behind the other. */
+export interface EntryRun {
+  /** Word of the first entry's length. */
+  readonly from: number
+  readonly count: number
+  /** In bytes. */
+  readonly payload: number
+  /** Of the entry before the first. */
+  readonly sequence: number
+}
+
 /** Over what `fillEntries` wrote: puts of KEYS keys in turn. */
-export function fillPuts(
-  words: Int32Array,
-  from: number,
-  count: number,
-  payload: number,
-  sequence: number,
-): void {
+export function fillPuts(words: Int32Array, { from, count, payload, sequence }: EntryRun): void {
   const step = 1 + ((payload + 3) >> 2)
   for (let i = 1; i <= count; i++) putHead(words, from + 1 + (i - 1) * step, sequence + i)
 }

@@ -10,7 +10,7 @@
  *     READ           252      ticket  from  through sizeMax within
  *     READ_DONE      253      ticket  frames retained            followed by that many FRAME cells
  *     DURABLE        254      lsn
- *     APPLY          255      first   size  frames ring  offset  own     through
+ *     APPLY          255      first   size  frames ring  offset  all     through
  *     APPLIED        256      taken   through
  *     SENT           257      peer    ticket
  *     LEAD           258      ballot  next  abort

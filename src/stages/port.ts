@@ -99,14 +99,14 @@ export function flush(port: OutPort): boolean {
   return overflow.length === 0
 }
 
-/** True when the next claim would wait in `overflow`: for cells that may as well come later. */
-/** A cell of these words; the rest of it is what it was. */
+/** A cell of these words; the rest of it is 0. */
 export function orderCell(port: OutPort | null, values: readonly number[]): void {
   if (port === null) return
   const base = claim(port)
   for (let i = 0; i < values.length; i++) port.words[base + i] = values[i]!
 }
 
+/** True when the next claim might wait in `overflow`: for cells that may as well come later. */
 export const isFull = ({ cells, overflow }: OutPort): boolean =>
   overflow.length > 0 || occupancyOf(cells) + cells.claimed >= cells.capacityCells / 2
 

@@ -8,8 +8,14 @@ import type { Storage } from '../base/storage.ts'
 import { ENVELOPE_SIZE_BYTES } from '../codec/record.ts'
 import type { Ballot, LogIndex, Lsn } from '../core/ids.ts'
 import { type ChainMark, type ConfigMark, EMPTY_START, openFold } from './fold.ts'
-import { type Durability, type Identity, enterDir, identityHashOf } from './identity.ts'
-import { leaveDir, noteBoot } from './identity.ts'
+import {
+  type Durability,
+  type Identity,
+  enterDir,
+  identityHashOf,
+  leaveDir,
+  noteBoot,
+} from './identity.ts'
 import { createLogMap } from './log-map.ts'
 import { type Findings, type FoundSegment, type RecordVisitor, recover } from './recover.ts'
 import {

@@ -22,7 +22,7 @@ test.each([PUT_SIZE_MIN_BYTES, 9, 16, 128])('entries of %i bytes are puts', (siz
   const step = 1 + Math.ceil(size / 4)
   const words = new Int32Array(40_000 * step)
   const last = 3_000_000_000 // beyond what an int32 holds
-  fillPuts(words, 0, 40_000, size, last - 40_000)
+  fillPuts(words, { from: 0, count: 40_000, payload: size, sequence: last - 40_000 })
   const bytes = new Uint8Array(words.buffer)
   const at = (i: number): Uint8Array =>
     bytes.subarray(4 * (i * step + 1), 4 * (i * step + 1) + size)

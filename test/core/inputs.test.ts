@@ -16,6 +16,16 @@ import {
   sync,
 } from '../support/core-state.ts'
 
+/** Node 2 follows node 1, with an empty log. */
+function following() {
+  const state = stateOf(2)
+  const make = createMaker()
+  const told = ballot(1, 1)
+  hear(state, 1, { kind: 'prepare', ballot: told })
+  hear(state, 1, { kind: 'accept-sync', ballot: told, ...EMPTY })
+  return { state, make, told }
+}
+
 test('what is retained is told by the stage alone, and reported on', () => {
   const state = stateOf(1)
   give(state, { kind: 'retained', first: 7 as LogIndex, full: true })
@@ -125,11 +135,7 @@ test('what lies in the rings stays a suffix of the log when pressure took pendin
 })
 
 test('a hole behind the own last is refused, what overlaps is skipped, and no more', () => {
-  const state = stateOf(2)
-  const make = createMaker()
-  const told = ballot(1, 1)
-  hear(state, 1, { kind: 'prepare', ballot: told })
-  hear(state, 1, { kind: 'accept-sync', ballot: told, ...EMPTY })
+  const { state, make, told } = following()
   const [one, two, three] = [make(1), make(2), make(3)]
   const accept = (prev: number, frames: (typeof one)[]) =>
     hear(state, 1, { kind: 'accept', ballot: told, prev, through: prev + frames.length }, frames)
@@ -141,11 +147,7 @@ test('a hole behind the own last is refused, what overlaps is skipped, and no mo
 })
 
 test('a message that says something else than its frames is told, and changes nothing', () => {
-  const state = stateOf(2)
-  const make = createMaker()
-  const told = ballot(1, 1)
-  hear(state, 1, { kind: 'prepare', ballot: told })
-  hear(state, 1, { kind: 'accept-sync', ballot: told, ...EMPTY })
+  const { state, make, told } = following()
   const [one, two] = [make(1), make(2)]
   const accept = { kind: 'accept', ballot: told, prev: 0 } as const
   for (const [message, frames] of [

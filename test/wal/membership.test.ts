@@ -151,11 +151,17 @@ test('a damaged membership in the head of a later segment is written again from 
   expect(storage.peek(later.path).slice(1024, 1536)).toEqual(before)
 })
 
-test('a voter turns learner by a transaction of ballot 0, and what it learns is its floor', () => {
+/** A voter that accepts in a ballot of node 2, with an empty log. */
+function accepting() {
   const { storage, wal } = open(createMemoryStorage())
   const ballot = ballotOf(2, nodeId(2))
   put(wal, { kind: 'sync-begin', ballot, syncPoint: NOTHING, adoptedLast: NOTHING })
   put(wal, { kind: 'sync-commit', ballot, syncPoint: NOTHING, through: NOTHING })
+  return { storage, wal, ballot }
+}
+
+test('a voter turns learner by a transaction of ballot 0, and what it learns is its floor', () => {
+  const { storage, wal, ballot } = accepting()
   for (let i = 0; i < 3; i++) extend(wal, 2, 10)
   const floor = 2 as LogIndex
   const turn = { ballot: 0 as Ballot, syncPoint: floor }
@@ -177,10 +183,7 @@ test('a voter turns learner by a transaction of ballot 0, and what it learns is 
 })
 
 test('who turned learner knows all of its log chosen, though its envelopes say less', () => {
-  const { storage, wal } = open(createMemoryStorage())
-  const ballot = ballotOf(2, nodeId(2))
-  put(wal, { kind: 'sync-begin', ballot, syncPoint: NOTHING, adoptedLast: NOTHING })
-  put(wal, { kind: 'sync-commit', ballot, syncPoint: NOTHING, through: NOTHING })
+  const { storage, wal, ballot } = accepting()
   for (let i = 0; i < 3; i++) extend(wal, 2, 10)
   // One step confirms 1 to 4 and turns: its records have the floor from before it.
   const four = 4 as LogIndex
@@ -193,10 +196,7 @@ test('who turned learner knows all of its log chosen, though its envelopes say l
 })
 
 test('an entry is not learned on top of what was accepted', () => {
-  const { wal } = open(createMemoryStorage())
-  const ballot = ballotOf(2, nodeId(2))
-  put(wal, { kind: 'sync-begin', ballot, syncPoint: NOTHING, adoptedLast: NOTHING })
-  put(wal, { kind: 'sync-commit', ballot, syncPoint: NOTHING, through: NOTHING })
+  const { wal } = accepting()
   expect(errorOf(() => extendLearned(wal, 0))).toBeInstanceOf(AssertionError)
 })
 
