@@ -118,8 +118,10 @@ export function createLimitStage(wiring: LimitWiring): LimitStage {
       member.applied = words[base + 1]!
       return 1
     }
+    const before = member.durableLsn
     const durable = drain(member.fromWal, EVENTS_MAX, onDurable)
-    if (durable > 0 && member.durableLsn > 0) member.durable = parts.at(member.durableLsn).through
+    // Not after every cell: when TRIMMED comes alone, that part may be freed by now.
+    if (member.durableLsn > before) member.durable = parts.at(member.durableLsn).through
     const applied = drain(member.fromApply, EVENTS_MAX, onApplied)
     if (applied > 0) member.appliedLsn = parts.lsnOf(member.appliedLsn, member.applied)
     return durable + applied
