@@ -53,6 +53,7 @@ export interface ErrorDetails {
   /** A disaster command cannot be right for this directory; nothing was written. */
   E_DISASTER_REFUSED: { readonly problem: string }
   E_WAL_CORRUPT: { readonly segment: string; readonly offsetBytes: number }
+  E_SNAPSHOT_CORRUPT: { readonly file: string; readonly offsetBytes: number }
   E_DISK: { readonly syscall: string; readonly errno: string }
   E_LISTEN: { readonly port: number; readonly errno: string }
   E_STAGE_FAILED: { readonly stage: string; readonly reason: string }

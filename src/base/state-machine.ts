@@ -35,12 +35,21 @@ export interface ApplyBatch {
   reply(i: number, bytes: Uint8Array): void
 }
 
-/** Where a snapshot goes, in chunks; used from the storage issue on. */
+/** Where a snapshot goes; each chunk comes back as one from `read`. The bytes are copied. */
 export interface SnapshotSink {
   write(chunk: Uint8Array): void
 }
+/** The chunks of a snapshot, in order; null behind the last one. */
 export interface SnapshotSource {
   read(): Uint8Array | null
+}
+
+/** The state as it was at one moment, read while entries are applied. */
+export interface FrozenState {
+  /** The next chunk, as it would be written to a sink; null behind the last one. */
+  next(): Uint8Array | null
+  /** Called once, behind the last chunk: what was kept for it may go. */
+  close(): void
 }
 
 /**
@@ -54,8 +63,15 @@ export interface StateMachine {
    * `node.sync()` can be awaited. An answer has at most 2 MiB.
    */
   query?(question: Uint8Array): Uint8Array
+  /** Writes all of the state. Nothing is applied, and no query asked, until it has settled. */
   snapshot(sink: SnapshotSink): Promise<void>
+  /** Replaces the state by one that `snapshot` or `freeze` has written. A failure ends the node. */
   restore(source: SnapshotSource): Promise<void>
+  /**
+   * Instead of `snapshot`, where the state is large: a view of it as it is now. Must take no longer
+   * than an `apply`, however large the state is. One at a time is open.
+   */
+  freeze?(): FrozenState
   /** Short text that is equal on two nodes exactly when their states are equal. */
   hash?(): string
 }

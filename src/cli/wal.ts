@@ -1,12 +1,13 @@
 /**
  * The body of `wal`: reads a stopped node's directory and changes nothing. `inspect` shows what is
- * in it, `verify` reads every byte of the log against its checksums. Exit status 0 whole, 1
- * damaged, 2 bad usage or no data directory.
+ * in it, `verify` reads every byte of log and snapshots against their checksums. Exit status 0
+ * whole, 1 damaged, 2 bad usage or no data directory.
  */
 import { resolve } from 'node:path'
 import { type Ballot, ballotOwner, ballotRound } from '../core/ids.ts'
 import type { WalRecord } from '../core/records.ts'
 import { type LogScan, inspectWal, scanLog } from '../wal/inspect.ts'
+import { type SnapshotInfo, verifySnapshots } from '../wal/snapshot-read.ts'
 import type { FoundRecord } from '../wal/scan.ts'
 import { openStorage } from '../wal/storage-fs.ts'
 import { type Exit, EXIT, UsageError } from './exit.ts'
@@ -25,7 +26,10 @@ interface SegmentUse {
   lastLsn: number
 }
 
-/** @throws UsageError with every problem at once; ReplicaError E_DATA_DIR, E_WAL_CORRUPT */
+/**
+ * @throws UsageError with every problem at once; ReplicaError E_DATA_DIR, E_WAL_CORRUPT,
+ *   E_SNAPSHOT_CORRUPT
+ */
 export function runWal(
   flags: WalFlags,
   names: readonly string[],
@@ -53,6 +57,7 @@ function inspect(dir: string, withRecords: boolean): Exit {
       if (withRecords) print(recordText(found))
     })
     print(logText(scanLog(storage, dir, () => undefined)))
+    for (const info of verifySnapshots(storage, dir)) print(snapshotText(info))
   } finally {
     for (const segment of segments) print(segmentText(segment))
   }
@@ -71,7 +76,8 @@ function verify(dir: string): Exit {
   })
   const records = segments.reduce((sum, segment) => sum + segment.records, 0)
   const read = `${records} records, ${frames} frames of the log, ${sizeBytes} bytes of it`
-  print(`${logText(log)}\nwhole: ${read}`)
+  const snapshots = verifySnapshots(storage, dir).map((info) => `${snapshotText(info)}\n`)
+  print(`${logText(log)}\n${snapshots.join('')}whole: ${read}`)
   return EXIT.done
 }
 
@@ -94,6 +100,9 @@ function logText({ identity, first, last, floor, promised, acceptedBallot, lsn }
 
 const segmentText = ({ segment, records, sizeBytes, firstLsn, lastLsn }: SegmentUse): string =>
   `segment ${segment}: ${records} records, ${sizeBytes} bytes, LSN ${firstLsn}..${lastLsn}`
+
+const snapshotText = ({ index, sizeBytes, unpackedBytes, chunks }: SnapshotInfo): string =>
+  `snapshot ${index}: ${sizeBytes} bytes, ${unpackedBytes} unpacked, ${chunks} chunks`
 
 function recordText({ lsn, segment, offset, record, frames, sizeBytes }: FoundRecord): string {
   const what = `${record.kind} ${ballotText(record.ballot)}${rangeText(record)}`

@@ -9,11 +9,11 @@ import type { MessageCodec } from '../codec/message-codec.ts'
 import { xpaxosCodec } from '../codec/message.ts'
 import type { Core } from '../core/engine.ts'
 import { createDelay } from '../net/delay.ts'
-import { type Inbox, type InboxMemory, openInbox } from '../net/inbox.ts'
+import { type Inbox, openInbox } from '../net/inbox.ts'
 import type { LinkEvent, PeerLink } from '../net/link.ts'
 import { openMemoryLink } from '../net/memory-link.ts'
 import { openTcpHub } from '../net/tcp-link.ts'
-import { type Bell, openBell, ring as ringBell } from '../ring/bell.ts'
+import { openBell, ring as ringBell } from '../ring/bell.ts'
 import { openCellRing } from '../ring/cell-ring.ts'
 import { add, openCounters, set } from '../ring/counters.ts'
 import { openLease } from '../ring/lease.ts'
@@ -25,52 +25,28 @@ import { createFanoutStage } from '../stages/fanout-stage.ts'
 import { outPort } from '../stages/port.ts'
 import { createReadDesk } from '../stages/read-desk.ts'
 import { createReceiveStage } from '../stages/receive-stage.ts'
+import type { Restored } from '../stages/snapshot-restore.ts'
+import type { SnapshotTaker } from '../stages/snapshot-taker.ts'
 import type { Stage } from '../stages/stage.ts'
+import { createVoidEntries } from '../stages/void-entries.ts'
 import { createWatchDesk } from '../stages/watch-desk.ts'
 import { createWalStage } from '../stages/wal-stage.ts'
 import type { Wal } from '../wal/wal.ts'
 import { type ApplyReport, reportOf } from './apply-report.ts'
 import { basicPaxosOf, catchUpBytesMaxOf, retentionOf, xpaxosOf } from './core-of.ts'
-import { type Recovery, openNodeWal } from './data-dir.ts'
+import { type Recovery, openNodeWal, storageFor } from './data-dir.ts'
 import { DURABILITY_CODES, clientIdBaseOf, isOwnClient } from './node-spec.ts'
-import type { NodeSpec, PeerAddress } from './node-spec.ts'
+import type { PeerAddress } from './node-spec.ts'
 import { processMs, wallMs } from './process-clock.ts'
 import { READ_TIMEOUT_MAX_MS } from './read-client.ts'
+import { type AssembleOptions, type Parts, nowMs, partsOf, timed } from './parts.ts'
+import { portsOf, restoreAt, snapshotStageOf, takerOf } from './snapshots.ts'
 import { openStateMachine } from './state-machine-of.ts'
-import {
-  APPLIED_COUNTERS,
-  DRILL_COUNTERS,
-  type NodeMemory,
-  STAGE_COUNTERS,
-  type StageName,
-  type ThreadMap,
-  type ThreadName,
-  VIEW_COUNTERS,
-} from './topology.ts'
+import { APPLIED_COUNTERS, DRILL_COUNTERS, type StageName, VIEW_COUNTERS } from './topology.ts'
 import { publishView } from './view.ts'
 
 export { ROLE_CODES } from './view.ts'
-
-/** Where this node's messages to a peer of the same process go. */
-export interface PeerInbox {
-  readonly peer: number
-  readonly memory: InboxMemory
-  /** Of the peer's receive thread. */
-  readonly bell: SharedArrayBuffer
-}
-
-export interface AssembleOptions {
-  readonly spec: NodeSpec
-  readonly memory: NodeMemory
-  readonly threads: ThreadMap
-  readonly thread: ThreadName
-  readonly peerInboxes: readonly PeerInbox[]
-  readonly recovery: Recovery | null
-  readonly callerStateMachine: StateMachine | null
-  readonly onEvent: (name: string, value: number) => void
-  /** Wakes the event loop that runs this thread's stages, from a socket's callback. */
-  readonly wake: () => void
-}
+export type { AssembleOptions, PeerInbox } from './parts.ts'
 
 export interface Assembled {
   readonly stages: readonly Stage[]
@@ -78,6 +54,8 @@ export interface Assembled {
   readonly address: { readonly host: string; readonly port: number } | null
   /** Where a peer is that came later; for the thread of the sockets. */
   readonly addPeer: (peer: PeerAddress) => void
+  /** While apply stands still for a state machine that writes: until when. */
+  readonly written: () => Promise<void> | null
   /** Null on threads without an apply stage. */
   readonly applyReport: () => ApplyReport | null
   readonly close: () => Promise<void>
@@ -109,6 +87,7 @@ async function assembleInto(options: AssembleOptions, opened: Opened): Promise<A
   const { stages } = opened
   let recovery = options.recovery
   let check: { readonly check: ApplyCheck; readonly machine: StateMachine } | null = null
+  let taker: SnapshotTaker | null = null
   if (has('wal')) {
     const log = openNodeWal(spec, openCounters(DRILL_COUNTERS, memory.drills))
     recovery = log.recovery
@@ -133,15 +112,26 @@ async function assembleInto(options: AssembleOptions, opened: Opened): Promise<A
     stages.push(timed(parts, 'decide', decideStage(parts, recovery)))
   }
   if (has('apply')) {
+    assert(recovery !== null, 'apply starts from what is on the disk')
     const machine = options.callerStateMachine ?? (await openStateMachine(spec.stateMachine))
     check = { machine, check: createApplyCheck(spec.engine === 'xpaxos') }
-    stages.push(timed(parts, 'apply', applyStage(parts, machine, check.check)))
+    const restored = await restoreAt(recovery.start, machine, check.check)
+    taker = takerOf(spec, memory, parts.bellOf('snapshot'), { ...check, ...restored })
+    stages.push(timed(parts, 'apply', applyStage(parts, machine, check.check, restored, taker)))
+  }
+  if (has('snapshot') && memory.snapshots !== null) {
+    assert(recovery !== null, 'snapshots belong to a history')
+    const storage = storageFor(openCounters(DRILL_COUNTERS, memory.drills))
+    const own = { storage, decideBell: parts.bellOf('decide'), onEvent: options.onEvent }
+    const stage = snapshotStageOf(spec, memory.snapshots, recovery, own)
+    stages.push(timed(parts, 'snapshot', stage))
   }
   return {
     stages,
     recovery,
     address: opened.hub?.address ?? null,
     addPeer: (peer) => void opened.hub?.setAddress(peer),
+    written: () => taker?.written ?? null,
     applyReport: () => (check === null ? null : reportOf(check.machine, check.check)),
     close: async () => {
       for (const stage of stages) stage.close()
@@ -152,36 +142,6 @@ async function assembleInto(options: AssembleOptions, opened: Opened): Promise<A
       await opened.hub?.close()
     },
   }
-}
-
-const nowMs = (): number => performance.now()
-
-/** Handles of this thread, opened once. */
-function partsOf({ spec, memory, threads, thread, peerInboxes, onEvent, wake }: AssembleOptions) {
-  const bellOf = (name: StageName): Bell | null => {
-    if (threads[name] === thread) return null
-    return openBell(memory.bells[threads[name]]!)
-  }
-  const logRings = [
-    openLogRing(memory.ingestLog),
-    ...memory.inboxes.map(({ memory: inbox }) => openLogRing(inbox.log)),
-    openLogRing(memory.readback),
-  ]
-  const counters = (name: StageName) => openCounters(STAGE_COUNTERS, memory.stages[name])
-  return { spec, memory, threads, thread, peerInboxes, onEvent, wake, bellOf, logRings, counters }
-}
-type Parts = ReturnType<typeof partsOf>
-
-/** Counts the time of duty cycles that did something. */
-function timed({ counters }: Parts, name: StageName, stage: Stage): Stage {
-  const block = counters(name)
-  const doWork = (): number => {
-    const since = nowMs()
-    const work = stage.doWork()
-    if (work > 0) add(block, 'busyMs', nowMs() - since)
-    return work
-  }
-  return { ...stage, doWork }
 }
 
 function walStage(parts: Parts, wal: Wal): Stage {
@@ -337,6 +297,8 @@ function driveCore<Message>(
     toIngest: outPort(openCellRing(memory.admissions), bellOf('ingest')),
     answersAll: spec.engine === 'basic-paxos',
     retention,
+    applied: recovery.start.snapshot?.index ?? 0,
+    snapshots: memory.snapshots && portsOf(memory.snapshots, bellOf('snapshot'), recovery.start),
     nowMs: processMs,
     wallMs,
     lease: spec.tuning.leaseMs > 0 ? openLease(memory.lease) : null,
@@ -348,19 +310,25 @@ function driveCore<Message>(
   })
 }
 
-function applyStage(parts: Parts, stateMachine: StateMachine, check: ApplyCheck): Stage {
+function applyStage(
+  parts: Parts,
+  stateMachine: StateMachine,
+  check: ApplyCheck,
+  { start, sessions }: Restored,
+  snapshots: SnapshotTaker | null,
+): Stage {
   const { memory, logRings, bellOf, counters, spec } = parts
   const clientIdBase = clientIdBaseOf(spec)
   const block = counters('apply')
   const applied = openCounters(APPLIED_COUNTERS, memory.applied)
+  set(applied, 'applied', start.index)
   const toClient = {
     port: outPort(openCellRing(memory.replies), bellOf('ingest')),
     bytes: openLogRing(memory.replyBytes),
   }
   const toDecide = outPort(openCellRing(memory.applyEvents), bellOf('decide'))
   return createApplyStage({
-    stateMachine,
-    check,
+    ...{ stateMachine, check, start, sessions, snapshots },
     isOwnClient: (id) => isOwnClient(id, clientIdBase),
     logRings,
     orders: openCellRing(memory.applyOrders),
@@ -381,6 +349,7 @@ function applyStage(parts: Parts, stateMachine: StateMachine, check: ApplyCheck)
       toDecide,
       toCaller: { port: toClient.port, bytes: openLogRing(memory.watchBytes) },
       logRings,
+      voids: createVoidEntries(start.index + 1),
     }),
     onApplied: (through, frames, entries) => {
       set(applied, 'applied', through)

@@ -49,6 +49,7 @@ export const KNOBS = {
   laggardBytesMax: { min: 0, max: UNBOUNDED, default: 2 ** 30, why: 'log kept for who lags' },
   loggerBytesMax: { min: 2 ** 21, max: UNBOUNDED, default: 2 ** 34, why: 'disk of a Logger' },
   loggerStrict: { min: 0, max: 1, default: 0, why: '1: a full Logger stops writes, trims nothing' },
+  snapshotEveryBytes: { min: 0, max: UNBOUNDED, default: 0, why: 'log between snapshots; 0: none' },
   inflightInstancesMax: { min: 1, max: 2 ** 20, default: 65_536, why: 'Basic Paxos instances' },
   proposers: { min: 1, max: 9, default: 1, why: 'Basic Paxos: how many propose at once' },
   leaseMs: { min: 0, max: 60_000, default: 0, why: 'reads without a round; 0: none' },
@@ -138,6 +139,7 @@ export function specOf(input: SpecInput): NodeSpec {
   if (input.transport.kind === 'tcp')
     checkAddresses(input.id, members, reserved, input.transport, problems)
   const stateMachine = stateMachineOf(input.stateMachine, problems)
+  checkSnapshots(input, tuning, problems)
   if (input.dataDir === '' && input.durability !== 'none') problems.push('dataDir: want a folder')
   if (problems.length > 0) {
     throw new ReplicaError('E_CONFIG_INVALID', problems.join('; '), { problems })
@@ -312,6 +314,16 @@ function checkTogether(tuning: Tuning, problems: string[]): void {
   if (2 * walSegmentSizeBytes > loggerBytesMax) {
     problems.push('loggerBytesMax: at least 2 * walSegmentSizeBytes')
   }
+}
+
+function checkSnapshots(
+  { engine = 'xpaxos', durability = 'fsync' }: SpecInput,
+  { snapshotEveryBytes }: Tuning,
+  problems: string[],
+): void {
+  if (snapshotEveryBytes === 0) return
+  if (engine !== 'xpaxos') problems.push('snapshotEveryBytes: only engine xpaxos makes snapshots')
+  if (durability === 'none') problems.push('snapshotEveryBytes: durability none keeps no files')
 }
 
 function stateMachineOf(option: StateMachineOption, problems: string[]): StateMachineSpec {

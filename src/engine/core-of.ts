@@ -5,13 +5,13 @@
 import { FRAME_SIZE_MAX_BYTES } from '../codec/frame.ts'
 import type { Member } from '../core/engine.ts'
 import { createBasicPaxos } from '../core/basic-paxos/core.ts'
-import { nodeId } from '../core/ids.ts'
+import { NO_INDEX, nodeId } from '../core/ids.ts'
 import { createXPaxos } from '../core/xpaxos/core.ts'
 import { type Retention, STRETCH_SIZE_BYTES, createRetention } from '../stages/retention.ts'
 import type { Recovery } from './data-dir.ts'
 import { type NodeSpec, type Tuning, clientIdBaseOf } from './node-spec.ts'
 
-export function xpaxosOf(spec: NodeSpec, { wal, configs }: Recovery) {
+export function xpaxosOf(spec: NodeSpec, { wal, configs, start }: Recovery) {
   const { tuning } = spec
   return createXPaxos(
     {
@@ -30,7 +30,12 @@ export function xpaxosOf(spec: NodeSpec, { wal, configs }: Recovery) {
       leaseMs: tuning.leaseMs,
       driftPerMille: tuning.driftPerMille,
     },
-    { ...wal, firstRetained: wal.retainedFirst, configs },
+    {
+      ...wal,
+      firstRetained: wal.retainedFirst,
+      configs,
+      applied: start.snapshot?.index ?? NO_INDEX,
+    },
   )
 }
 

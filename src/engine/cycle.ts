@@ -5,6 +5,7 @@
  * - What leaves for others goes before the WAL, which blocks for a whole sync.
  * - A leader applies before that: its clients wait for the answers. Nobody waits for what another
  *   node applies, but a quorum may wait for its sync: there the WAL goes first.
+ * - A snapshot comes last: nobody waits for it.
  * - Clients hear what is chosen before anything else is done about it; what they write then leaves
  *   with the same cycle, and the chosen index rides on it.
  */
@@ -25,7 +26,7 @@ export function cycleOf(
   const doWorkOf = (name: Stage['name']): (() => number) =>
     stages.find((stage) => stage.name === name)?.doWork ?? NOTHING
   const [receive, decide, fanout] = [doWorkOf('receive'), doWorkOf('decide'), doWorkOf('fanout')]
-  const [wal, apply] = [doWorkOf('wal'), doWorkOf('apply')]
+  const [wal, apply, snapshot] = [doWorkOf('wal'), doWorkOf('apply'), doWorkOf('snapshot')]
   const view = openCounters(VIEW_COUNTERS, memory.view)
   return () => {
     let work = receive() + decide()
@@ -33,6 +34,7 @@ export function cycleOf(
     if (written > 0) work += written + decide()
     work += fanout()
     const leads = view.words[view.at.role] === LEADER
-    return work + (leads ? apply() + wal() : wal() + apply())
+    work += leads ? apply() + wal() : wal() + apply()
+    return work + snapshot()
   }
 }

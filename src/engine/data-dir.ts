@@ -9,16 +9,19 @@ import {
 } from '../core/basic-paxos/recovered.ts'
 import { ReplicaError } from '../base/errors.ts'
 import type { Storage } from '../base/storage.ts'
+import type { MemberRole } from '../core/engine.ts'
 import { type ConfigAt, historyEpochOf } from '../core/membership.ts'
 import type { Counters } from '../ring/counters.ts'
 import { sleepMs } from '../ring/wait.ts'
 import { membershipOfBytes } from '../stages/config-frame.ts'
 import { leaveDir } from '../wal/identity.ts'
 import { type Recovered as WalRecovered, openWal } from '../wal/open.ts'
+import { type SnapshotStart, startAt } from '../wal/snapshot-start.ts'
 import { slowDown } from '../wal/slow-storage.ts'
 import { openStorage } from '../wal/storage-fs.ts'
 import { type Wal, closeWal } from '../wal/wal.ts'
 import type { NodeSpec } from './node-spec.ts'
+import { snapshotOf } from './snapshots.ts'
 import { processMs } from './process-clock.ts'
 import type { DRILL_COUNTERS } from './topology.ts'
 
@@ -28,6 +31,8 @@ export interface Recovery {
   readonly basic: BasicPaxosRecovered | null
   /** Memberships of the log, ascending. */
   readonly configs: readonly ConfigAt[]
+  /** What the state machine starts from. */
+  readonly start: SnapshotStart
   /** What the log or, of a node that joined, its identity says; never changes while it runs. */
   readonly historyEpoch: number
 }
@@ -38,9 +43,10 @@ export function openNodeWal(
   drills: Drills,
 ): { readonly wal: Wal; readonly recovery: Recovery } {
   const { clusterId, id, engine, durability, dataDir, tuning, historyEpoch } = spec
+  const storage = storageFor(drills)
   const records: BasicPaxosRecord[] = []
   const basic = engine === 'basic-paxos'
-  const { wal, recovered } = openWal(storageFor(drills), {
+  const { wal, recovered } = openWal(storage, {
     dir: dataDir,
     identity: { clusterId, nodeId: id, incarnation: 1, engine, durability, historyEpoch },
     segmentSizeBytes: tuning.walSegmentSizeBytes,
@@ -53,7 +59,9 @@ export function openNodeWal(
   try {
     const configs = configsOf(recovered)
     const epoch = historyOf(recovered, configs, spec)
-    return { wal, recovery: { wal: recovered, basic: folded, configs, historyEpoch: epoch } }
+    const start = snapshotOf(storage, spec, recovered, roleOf(spec, configs))
+    const log = startAt(recovered, start)
+    return { wal, recovery: { wal: log, basic: folded, configs, start, historyEpoch: epoch } }
   } catch (error) {
     closeWal(wal)
     throw error
@@ -62,13 +70,19 @@ export function openNodeWal(
 
 type Drills = Counters<(typeof DRILL_COUNTERS)[number]>
 
-function storageFor({ words, at }: Drills): Storage {
+export function storageFor({ words, at }: Drills): Storage {
   const factorOf = (): number => words[at.slowDisk]!
   return slowDown(openStorage(), { factorOf, nowMs: processMs, sleepMs })
 }
 
 const configsOf = ({ configs }: WalRecovered): ConfigAt[] =>
   configs.map(({ index, bytes }) => ({ index, membership: membershipOfBytes(bytes) }))
+
+/** By the newest membership of its log. */
+function roleOf({ id, members }: NodeSpec, configs: readonly ConfigAt[]): MemberRole {
+  const newest = configs.at(-1)?.membership.members ?? members
+  return newest.find((member) => member.id === id)?.role ?? 'voter'
+}
 
 /**
  * The newest that identity and log know. An option that names a newer one does not make the

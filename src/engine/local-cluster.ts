@@ -9,7 +9,7 @@ import { startCallerLoop } from './caller-loop.ts'
 import { type Writer, notLeader } from './client.ts'
 import type { Proposed } from './proposals.ts'
 import { type CommonOptions, type MemberOptions, SPARE_NODES, specOf } from './config.ts'
-import { peerIdsOf } from './node-spec.ts'
+import { makesSnapshots, peerIdsOf } from './node-spec.ts'
 import { type NodeEvent, type OpenParts, type ReplicaNode, openParts } from './node.ts'
 import { makeDirs } from '../wal/storage-fs.ts'
 import { createNodeMemory, threadMapOf } from './topology.ts'
@@ -90,10 +90,12 @@ export async function openLocalCluster(options: LocalClusterOptions): Promise<Lo
     options.onEvent?.(event)
   }
   const wirings = specs.map((spec) => {
-    const threads = threadMapOf(spec.layout, { tcp: false, applyInCaller: isFactory })
+    const snapshots = makesSnapshots(spec)
+    const threads = threadMapOf(spec.layout, { tcp: false, applyInCaller: isFactory, snapshots })
     const { ringSizeBytes } = spec.tuning
     const peers = peerIdsOf(spec)
-    const memory = createNodeMemory({ peers, threads, ringSizeBytes, callerBell: callerLoop.bell })
+    const callerBell = callerLoop.bell
+    const memory = createNodeMemory({ peers, threads, ringSizeBytes, callerBell, snapshots })
     return { spec, threads, memory }
   })
   const open = (place: number, machine: StateMachine | null): Promise<ReplicaNode> => {

@@ -30,6 +30,8 @@ export interface Tuning {
   /** A Logger's log: beyond, it lets go of what an absent voter lacks, or (strict) is full. */
   readonly loggerBytesMax: number
   readonly loggerStrict: number
+  /** Log applied from one snapshot of the state to the next; 0: none are made. */
+  readonly snapshotEveryBytes: number
   readonly inflightInstancesMax: number
   readonly proposers: number
   /** How long a lease is; 0: no leases. The same at every member. */
@@ -112,3 +114,7 @@ export const peerIdsOf = ({ id, members, reserved }: NodeSpec): number[] => [
   ...members.map((member) => member.id).filter((other) => other !== id),
   ...reserved,
 ]
+
+/** Whether this node makes snapshots of its state, and starts from them. */
+export const makesSnapshots = ({ tuning }: Pick<NodeSpec, 'tuning'>): boolean =>
+  tuning.snapshotEveryBytes > 0

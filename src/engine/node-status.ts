@@ -14,6 +14,7 @@ import type { History } from './token.ts'
 import {
   APPLIED_COUNTERS,
   type NodeMemory,
+  SNAPSHOT_COUNTERS,
   STAGE_COUNTERS,
   STAGE_NAMES,
   type StageName,
@@ -42,6 +43,8 @@ export interface NodeStatus {
   readonly roundTripUs: number
   /** The newest in this node's log; null until it has told. */
   readonly membership: MembershipStatus | null
+  /** The newest snapshot that this node made since it was opened, or started from; 0: none. */
+  readonly snapshot: { readonly index: number; readonly sizeBytes: number }
   /** Of the cluster's history; above 0 since a disaster command has forked it. */
   readonly historyEpoch: number
 }
@@ -57,11 +60,14 @@ export interface StageStatistics {
 }
 
 export interface NodeStatistics {
-  readonly stages: Readonly<Record<StageName, StageStatistics>>
+  /** By stage; a node that makes no snapshots has no stage for them. */
+  readonly stages: Readonly<Partial<Record<StageName, StageStatistics>>>
   readonly rings: Readonly<Record<string, RingStatistics>>
   /** By thread: how often it went to sleep, and how many sleeps somebody ended. */
   readonly threads: Readonly<Record<string, BellStatistics>>
 }
+
+const NO_SNAPSHOT = { index: 0, sizeBytes: 0 }
 
 export function statusOf(
   id: number,
@@ -72,19 +78,22 @@ export function statusOf(
   const view = openCounters(VIEW_COUNTERS, memory.view)
   const applied = openCounters(APPLIED_COUNTERS, memory.applied)
   const lease = openLease(memory.lease)
+  const kept = memory.snapshots && openCounters(SNAPSHOT_COUNTERS, memory.snapshots.kept)
   return () => {
     const { role, ...rest } = countersOf(view)
     const { applied: through } = countersOf(applied)
     const { membership } = operator
     const leased = isLeaseValid(lease, leaseLifeOf(lease), processMs(), wallMs())
-    const seen = { ...rest, leased, membership, historyEpoch, applied: through }
+    const snapshot = kept === null ? NO_SNAPSHOT : countersOf(kept)
+    const seen = { ...rest, leased, membership, snapshot, historyEpoch, applied: through }
     return { id, ...seen, role: ROLE_CODES[role] ?? 'follower' }
   }
 }
 
 export function statisticsOf(memory: NodeMemory): NodeStatistics {
-  const stages = {} as Record<StageName, StageStatistics>
+  const stages: Partial<Record<StageName, StageStatistics>> = {}
   for (const name of STAGE_NAMES) {
+    if (name === 'snapshot' && memory.snapshots === null) continue
     stages[name] = countersOf(openCounters(STAGE_COUNTERS, memory.stages[name]))
   }
   const rings: Record<string, RingStatistics> = {

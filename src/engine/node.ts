@@ -18,7 +18,13 @@ import type { Proposed } from './proposals.ts'
 import { type NodeOptions, specOf } from './config.ts'
 import { startHost } from './host.ts'
 import { type NodeStatistics, type NodeStatus, statisticsOf, statusOf } from './node-status.ts'
-import { type NodeSpec, type PeerAddress, clientIdBaseOf, peerIdsOf } from './node-spec.ts'
+import {
+  type NodeSpec,
+  type PeerAddress,
+  clientIdBaseOf,
+  makesSnapshots,
+  peerIdsOf,
+} from './node-spec.ts'
 import { type MembershipChange, type Operator, createOperator } from './operator.ts'
 import { type Session, createSessionSide } from './session-client.ts'
 import { type Reader, type Readers, createReaders } from './reader.ts'
@@ -120,12 +126,14 @@ export async function openNode(
   const spec = specOf({ ...options, transport: { kind: 'tcp', host, port, peers } })
   const callerLoop = startCallerLoop()
   const isObject = spec.stateMachine.kind === 'caller'
-  const threads = threadMapOf(spec.layout, { tcp: true, applyInCaller: isObject })
+  const snapshots = makesSnapshots(spec)
+  const threads = threadMapOf(spec.layout, { tcp: true, applyInCaller: isObject, snapshots })
   const memory = createNodeMemory({
     peers: peerIdsOf(spec),
     threads,
     ringSizeBytes: spec.tuning.ringSizeBytes,
     callerBell: callerLoop.bell,
+    snapshots,
   })
   return openParts({
     spec,

@@ -5,7 +5,7 @@
  */
 import { openBell } from '../ring/bell.ts'
 import { isRaised, openFlag } from '../ring/counters.ts'
-import { type AsyncRun, run, runAsync, threadTime } from '../ring/wait.ts'
+import { type AsyncRun, type Runner, run, runAsync, threadTime } from '../ring/wait.ts'
 import { type AssembleOptions, type Assembled, assemble } from './assemble.ts'
 import { cycleOf } from './cycle.ts'
 
@@ -34,7 +34,7 @@ export async function runThread(
       running = runAsync({ ...common, cyclesPerTurnMax: CYCLES_PER_TURN_MAX })
       await running.done
     } else {
-      run({ ...common, spinCount: 0 })
+      await runBlocking(common, assembled.written)
     }
   } catch (error) {
     await assembled.close().catch(() => null) // the first failure is the one to tell
@@ -42,6 +42,31 @@ export async function runThread(
   }
   await assembled.close()
   return assembled
+}
+
+/** A blocking thread leaves its loop where a state machine writes at its leisure, and goes back. */
+async function runBlocking(
+  common: Omit<Runner, 'spinCount'>,
+  written: Assembled['written'],
+): Promise<void> {
+  const halted = (): boolean => common.halted() || written() !== null
+  for (;;) {
+    run({ ...common, halted, spinCount: 0 })
+    const left = written()
+    if (common.halted() || left === null) return
+    await settledOr(left, common.halted)
+  }
+}
+
+function settledOr(promise: Promise<void>, halted: () => boolean): Promise<void> {
+  return new Promise((resolve) => {
+    const poll = setInterval(() => halted() && end(), IDLE_TIMEOUT_MS)
+    const end = (): void => {
+      clearInterval(poll)
+      resolve()
+    }
+    void promise.then(end)
+  })
 }
 
 /** Decide keeps time; a receive stage with emulated links wakes for what comes due. */

@@ -13,8 +13,9 @@ import { counterMemory, flagMemory } from '../ring/counters.ts'
 import { leaseMemory } from '../ring/lease.ts'
 import { logRingMemory } from '../ring/log-ring.ts'
 
-export type StageName = 'ingest' | 'receive' | 'decide' | 'fanout' | 'wal' | 'apply'
-export type ThreadName = 'caller' | 'decide' | 'net' | 'receive' | 'fanout' | 'wal' | 'apply'
+export type StageName = 'ingest' | 'receive' | 'decide' | 'fanout' | 'wal' | 'apply' | 'snapshot'
+export type ThreadName =
+  'caller' | 'decide' | 'net' | 'receive' | 'fanout' | 'wal' | 'apply' | 'snapshot'
 export type LayoutName = 'inline' | 'joined' | 'split' | 'dedicated'
 export type ThreadMap = Readonly<Record<StageName, ThreadName>>
 
@@ -25,10 +26,13 @@ export const STAGE_NAMES: readonly StageName[] = [
   'fanout',
   'wal',
   'apply',
+  'snapshot',
 ]
 
+type Layout = Omit<Record<StageName, ThreadName>, 'snapshot'>
+
 /** Sockets live on one thread, so their two stages stay together. */
-const LAYOUTS: Readonly<Record<LayoutName, (tcp: boolean) => ThreadMap>> = {
+const LAYOUTS: Readonly<Record<LayoutName, (tcp: boolean) => Layout>> = {
   inline: () => ({
     ingest: 'caller',
     receive: 'caller',
@@ -65,11 +69,18 @@ const LAYOUTS: Readonly<Record<LayoutName, (tcp: boolean) => ThreadMap>> = {
 
 export function threadMapOf(
   layout: LayoutName | 'auto',
-  options: { readonly tcp: boolean; readonly applyInCaller: boolean },
+  options: {
+    readonly tcp: boolean
+    readonly applyInCaller: boolean
+    /** Default: this node makes none, and has no thread for it. */
+    readonly snapshots?: boolean
+  },
 ): ThreadMap {
   const chosen = layout === 'auto' ? autoLayout() : layout
   const map = LAYOUTS[chosen](options.tcp)
-  return options.applyInCaller ? { ...map, apply: 'caller' } : map
+  const apply = options.applyInCaller ? 'caller' : map.apply
+  const isApart = options.snapshots === true && chosen !== 'inline'
+  return { ...map, apply, snapshot: isApart ? 'snapshot' : apply }
 }
 
 /** One core gains nothing from threads; two or more overlap the disk with everything else. */
@@ -104,6 +115,17 @@ export const VIEW_COUNTERS = [
 /** `applied` has another writer than the rest, so it is a block of its own. */
 export const APPLIED_COUNTERS = ['applied', 'entries'] as const
 
+/** Between apply, decide and the snapshot stage. */
+export interface SnapshotMemory {
+  readonly orders: SharedArrayBuffer
+  readonly pieces: SharedArrayBuffer
+  readonly keeps: SharedArrayBuffer
+  readonly events: SharedArrayBuffer
+  readonly kept: SharedArrayBuffer
+}
+/** Written by the snapshot stage, for status. */
+export const SNAPSHOT_COUNTERS = ['index', 'sizeBytes'] as const
+
 /** All shared memory of one node; may cross threads. */
 export interface NodeMemory {
   readonly halt: SharedArrayBuffer
@@ -127,6 +149,8 @@ export interface NodeMemory {
   readonly watches: SharedArrayBuffer
   readonly watchBytes: SharedArrayBuffer
   readonly lease: SharedArrayBuffer
+  /** Null where no snapshots are made. */
+  readonly snapshots: SnapshotMemory | null
   readonly inboxes: readonly { readonly peer: number; readonly memory: InboxMemory }[]
   readonly view: SharedArrayBuffer
   readonly applied: SharedArrayBuffer
@@ -144,6 +168,8 @@ export interface MemorySizes {
   readonly querySizeBytes: number
   /** Half of it takes the greatest frame and a void range for every other of its entries. */
   readonly watchSizeBytes: number
+  /** At least two pieces of a snapshot. */
+  readonly snapshotSizeBytes: number
 }
 
 const SIZES: MemorySizes = {
@@ -152,6 +178,7 @@ const SIZES: MemorySizes = {
   replySizeBytes: 8 * 2 ** 20,
   querySizeBytes: 4 * 2 ** 20,
   watchSizeBytes: 32 * 2 ** 20,
+  snapshotSizeBytes: 4 * 2 ** 20,
 }
 
 export interface MemoryPlan {
@@ -163,6 +190,8 @@ export interface MemoryPlan {
   readonly callerBell: SharedArrayBuffer
   /** The simulator's nodes are small; default: what a real load needs. */
   readonly sizes?: MemorySizes
+  /** Default: none are made. */
+  readonly snapshots?: boolean
 }
 
 export function createNodeMemory(plan: MemoryPlan): NodeMemory {
@@ -198,6 +227,7 @@ export function createNodeMemory(plan: MemoryPlan): NodeMemory {
     watches: cellRingMemory(cells),
     watchBytes: logRingMemory(sizes.watchSizeBytes),
     lease: leaseMemory(),
+    snapshots: plan.snapshots === true ? snapshotMemory(sizes) : null,
     inboxes,
     view: counterMemory(VIEW_COUNTERS),
     applied: counterMemory(APPLIED_COUNTERS),
@@ -205,3 +235,11 @@ export function createNodeMemory(plan: MemoryPlan): NodeMemory {
     stages,
   }
 }
+
+const snapshotMemory = ({ cells, snapshotSizeBytes }: MemorySizes): SnapshotMemory => ({
+  orders: cellRingMemory(cells),
+  pieces: logRingMemory(snapshotSizeBytes),
+  keeps: cellRingMemory(cells),
+  events: cellRingMemory(cells),
+  kept: counterMemory(SNAPSHOT_COUNTERS),
+})

@@ -69,6 +69,8 @@ export const COUNTERS = [
   'ring-pressure',
   'log-trimmed',
   'tolerance-reduced',
+  'snapshot-taken',
+  'restart-from-snapshot',
 ] as const
 
 export type Counter = (typeof COUNTERS)[number]
@@ -82,7 +84,6 @@ export const PENDING_COUNTERS: Readonly<Record<string, string>> = {
   'meta-copy-b-bad': 'storage issue',
   'helical-repaired': 'storage issue',
   'disk-full-entered-and-left': 'storage issue',
-  'snapshot-taken': 'storage issue',
   'snapshot-sent': 'storage issue',
   'snapshot-resumed': 'storage issue',
   'snapshot-superseded': 'storage issue',

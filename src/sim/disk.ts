@@ -24,6 +24,8 @@ export interface Found {
   /** Config batches of the log, ascending, as bytes. */
   readonly configs: readonly ConfigMark[]
   readonly firstRetained: LogIndex
+  /** What the state machine has from a snapshot; default: nothing. */
+  readonly applied?: LogIndex
   /** LSN of the last record that survived. */
   readonly lsn: Lsn
   /** The records themselves, for an engine with a fold of its own. */

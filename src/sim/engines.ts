@@ -11,7 +11,7 @@ import { createBasicPaxos } from '../core/basic-paxos/core.ts'
 import type { BasicPaxosMessage } from '../core/basic-paxos/messages.ts'
 import { foldBasicPaxos } from '../core/basic-paxos/recovered.ts'
 import type { Core, Member } from '../core/engine.ts'
-import type { Ballot, Lsn } from '../core/ids.ts'
+import { type Ballot, type Lsn, NO_INDEX } from '../core/ids.ts'
 import { membershipProblem } from '../core/membership.ts'
 import { createXPaxos } from '../core/xpaxos/core.ts'
 import type { XPaxosMessage } from '../core/xpaxos/messages.ts'
@@ -64,6 +64,7 @@ export const xpaxosEngine: Engine<XPaxosMessage> = {
         floorContinues: found.floorContinues,
         marks: found.marks,
         firstRetained: found.firstRetained,
+        applied: found.applied ?? NO_INDEX,
         nextLsn: (found.lsn + 1) as Lsn,
         configs: found.configs.map(({ index, bytes }) => ({
           index,

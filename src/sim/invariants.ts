@@ -20,6 +20,7 @@ export const INVARIANTS = {
   I17: 'weight 0 never stands; leadership goes to more weight, and ends at the most there is',
   I18: 'what is announced lies on the disk of every armed forced member',
   I19: 'chosen and applied only grow, applied <= chosen; logs and state agree slot by slot',
+  I20: 'a snapshot is what replay gives; no log goes that is needed without it',
   I21: 'a reader of the applied log gets each chosen entry once, in order',
   I22: 'a group is chosen without anything in it, up to its end or to an abort; no abort elsewhere',
   L1: 'a leader within four election timeouts of the heal',
@@ -36,7 +37,6 @@ export type InvariantId = keyof typeof INVARIANTS
 export const PENDING_INVARIANTS: Readonly<Record<string, string>> = {
   I7: 'storage issue: reopening the image at every instant',
   I14: 'storage issue: rotten, misdirected and rolled-back disks',
-  I20: 'storage issue: snapshots',
   L4: 'storage issue: full disks',
 }
 

@@ -204,7 +204,8 @@ export function createOracle(plan: Started, coverage: Coverage): Oracle {
       disk.sync = null
       one.promised = disk.promised
       one.floor = 0
-      one.applyNext = 1
+      one.applyNext = (found.applied ?? 0) + 1
+      demand(one.applyNext - 1 <= log.through, 'I20', 'a snapshot of what is not chosen')
       one.inGroup = false
       one.told = false
     },

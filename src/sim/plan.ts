@@ -137,6 +137,8 @@ export interface StagePlan {
   readonly driftPerMille: number
   readonly sessions: SessionLimits
   readonly retention: RetentionLimits
+  /** Log applied from one snapshot to the next; 0: none are made. */
+  readonly snapshotEveryBytes: number
   readonly uncommittedBytesMax: number
   readonly lingerMs: number
   readonly callers: readonly CallerPlan[]

@@ -7,14 +7,12 @@
  * lets go of them; what the disk has synced is judged before any stage is told.
  */
 import { ReplicaError, isReplicaError } from '../base/errors.ts'
-import type { Lsn } from '../core/ids.ts'
+import { type Lsn, NO_INDEX } from '../core/ids.ts'
 import type { CoreView, Input } from '../core/engine.ts'
 import { openInbox } from '../net/inbox.ts'
 import { type CellRing, occupancyOf } from '../ring/cell-ring.ts'
-import { saveSessions } from '../stages/session-bytes.ts'
-import type { SessionTable } from '../stages/session-table.ts'
-import { checksumOf } from '../wal/identity.ts'
 import { openWal } from '../wal/open.ts'
+import { type SnapshotStart, startAt } from '../wal/snapshot-start.ts'
 import type { Wal } from '../wal/wal.ts'
 import { proposeAt } from './caller-writes.ts'
 import { loseCalls } from './callers.ts'
@@ -34,11 +32,11 @@ import * as about from '../stages/membership-cells.ts'
 import { type OutPort, claim, flush } from '../stages/port.ts'
 import { type Retention, createRetention } from '../stages/retention.ts'
 import { springAmbush } from './ambush.ts'
-import { type StageLife, CLUSTER, createLifeMemory, createStageLife } from './stage-life.ts'
+import { type StageLife, CLUSTER, DIR, createLifeMemory, createStageLife } from './stage-life.ts'
 import { type StageLink, createStageLink } from './stage-link.ts'
+import { checkRetained, compareTables, restore, startOf } from './stage-start.ts'
 import type { StageWorld } from './stage-world.ts'
 import { watchCore } from './watched-core.ts'
-import { createWatchedMachine } from './watched-machine.ts'
 import { DUE, type Driver, type SimNode, type World, later } from './world.ts'
 
 const PASSES_MAX = 64
@@ -63,6 +61,7 @@ export function createStageDriver<M>(
   let life = null as unknown as StageLife
   let wal = null as unknown as Wal
   let retention = null as unknown as Retention
+  let start = null as unknown as SnapshotStart
   let view = null as unknown as CoreView
   let links = new Map<number, StageLink>()
   let poison = (): void => undefined
@@ -90,13 +89,17 @@ export function createStageDriver<M>(
     const core = watchCore(world, stages, node, bare, { links, logRings: () => life.logRings })
     view = core.view
     own.leaseReads.clear()
-    own.applied = 0
+    const begun = restore(world, stages, own.storage.storage, start)
+    applied = begun.restored.start.index
+    own.applied = applied
     machineIsBusy = false
     life = createStageLife({
       ...{ plan, stages: stages.plan, member: node.member, core, codec: engine.codec, wal, links },
-      ...{ memory, inboxes, nowMs, retention },
+      ...{ memory, inboxes, nowMs, retention, ...begun },
+      storage: own.storage.storage,
+      olderSnapshot: start.older,
+      onSnapshot: () => cover(coverage, 'snapshot-taken'),
       nonce: 1 + node.place * LIVES_MAX + node.life,
-      machine: createWatchedMachine(stages),
       wallMs: () => wallMsOf(node.clock, world.nowUs),
       poll: () => [...links.values()].reduce((count, link) => count + link.poll(), 0),
       later: (run) => {
@@ -110,7 +113,6 @@ export function createStageDriver<M>(
     })
     own.life = life
     poison = createPoison(life.logRings)
-    applied = 0
     later(world, below(node.random, plan.knobs.tickMs * 1_000), DUE.tick, node, null)
   }
 
@@ -124,14 +126,19 @@ export function createStageDriver<M>(
       ...{ engine: plan.engine, durability: 'fsync' as const },
     }
     const segmentSizeBytes = Math.max(2 ** 16, 4 * plan.knobs.batchBytesMax)
-    const opened = faulty.openAtLast(() =>
-      openWal(storage, { dir: '/data/node', identity, segmentSizeBytes }),
-    )
+    const opened = faulty.openAtLast(() => {
+      const log = openWal(storage, { dir: DIR, identity, segmentSizeBytes })
+      return { ...log, start: startOf(storage, log.recovered) }
+    })
     wal = opened.wal
-    const { nextLsn, retainedFirst, stretches, ...recovered } = opened.recovered
+    start = opened.start
+    const log = startAt(opened.recovered, start)
+    const { nextLsn, retainedFirst, stretches, ...recovered } = log
+    checkRetained(plan, node.member, retainedFirst, start)
     retention = createRetention(stages.plan.retention, stretches, STRETCH_SIZE_BYTES)
     const lsn = (nextLsn - 1) as Lsn
-    const found = { ...recovered, firstRetained: retainedFirst, lsn, records: [] }
+    const has = start.snapshot?.index ?? NO_INDEX
+    const found = { ...recovered, firstRetained: retainedFirst, applied: has, lsn, records: [] }
     noteFound(node, found)
     return found
   }
@@ -166,6 +173,7 @@ export function createStageDriver<M>(
       isWhole = false
       if (isEmpty(rings.received) && isEmpty(rings.submitted) && isEmpty(rings.reads)) break
     }
+    if (whole) life.snapshot?.doWork()
     beginDisk(node)
     beginMachine(node)
   }
@@ -273,13 +281,6 @@ function order(
 }
 
 const isEmpty = (ring: CellRing): boolean => occupancyOf(ring) === 0
-
-function compareTables({ tables }: StageWorld, index: number, table: SessionTable): void {
-  const saved = checksumOf(saveSessions(table))
-  const known = tables.get(index)
-  if (known === undefined) tables.set(index, saved)
-  else demand(known === saved, 'I19', `session tables differ behind ${index}`)
-}
 
 const closedError = (): ReplicaError =>
   new ReplicaError('E_CLOSED', 'the node is closed', { what: 'node' })

@@ -18,7 +18,11 @@ import { type CellRing, openCellRing } from '../ring/cell-ring.ts'
 import { type LeaseWords, openLease } from '../ring/lease.ts'
 import { type LogRing, openLogRing } from '../ring/log-ring.ts'
 import type { StateMachine } from '../base/state-machine.ts'
-import { type ApplyCheck, createApplyCheck } from '../stages/apply-check.ts'
+import type { Storage } from '../base/storage.ts'
+import type { LogIndex } from '../core/ids.ts'
+import { checksumOf } from '../wal/identity.ts'
+import { demand } from './invariants.ts'
+import type { ApplyCheck } from '../stages/apply-check.ts'
 import { createApplyStage } from '../stages/apply-stage.ts'
 import type { Retention } from '../stages/retention.ts'
 import { createDecideStage } from '../stages/decide-stage.ts'
@@ -27,7 +31,10 @@ import { type Ingest, PLAIN_FRAMES, createIngest } from '../stages/ingest-stage.
 import { type OutPort, outPort } from '../stages/port.ts'
 import { createReadDesk } from '../stages/read-desk.ts'
 import { createReceiveStage } from '../stages/receive-stage.ts'
-import { type SessionTable, createSessionTable } from '../stages/session-table.ts'
+import type { SessionTable } from '../stages/session-table.ts'
+import type { Restored } from '../stages/snapshot-restore.ts'
+import { createSnapshotStage } from '../stages/snapshot-stage.ts'
+import { type SnapshotTaker, createSnapshotTaker } from '../stages/snapshot-taker.ts'
 import type { Stage } from '../stages/stage.ts'
 import { createWalStage } from '../stages/wal-stage.ts'
 import type { Wal } from '../wal/wal.ts'
@@ -36,6 +43,8 @@ import type { Plan, StagePlan } from './plan.ts'
 import { type WalLane, createWalLane } from './wal-lane.ts'
 
 export const CLUSTER = 'sim'
+export const CLUSTER_HASH = checksumOf(Buffer.from(CLUSTER))
+export const DIR = '/data/node'
 const HISTORY = { cluster: CLUSTER, epoch: 0 }
 /** Above what the log reads at once here: 64 KiB of frames of 128 bytes. */
 const CELLS = 1_024
@@ -54,6 +63,12 @@ export interface LifeWiring<M> {
   readonly retention: Retention
   readonly links: ReadonlyMap<number, PeerLink>
   readonly machine: StateMachine
+  /** What it, the session table and the check start with. */
+  readonly restored: Restored & { readonly check: ApplyCheck }
+  /** Index of the older snapshot that is kept; 0: there are not two. */
+  readonly olderSnapshot: LogIndex
+  readonly storage: Storage
+  readonly onSnapshot: (index: number) => void
   readonly memory: NodeMemory
   readonly inboxes: ReadonlyMap<number, Inbox>
   readonly nowMs: () => number
@@ -85,6 +100,8 @@ export interface StageLife {
   readonly fanout: Stage
   readonly ingest: Ingest
   readonly apply: Stage
+  /** Null where no snapshots are made. */
+  readonly snapshot: Stage | null
   /** How an operator's orders reach decide. */
   readonly toDecide: OutPort
   readonly wal: WalLane
@@ -99,19 +116,21 @@ export interface StageLife {
   readonly rings: WatchedRings
 }
 
-export function createLifeMemory({ knobs }: Plan, peers: readonly number[]): NodeMemory {
+export function createLifeMemory({ knobs, stages }: Plan, peers: readonly number[]): NodeMemory {
   const ringSizeBytes = Math.max(2 ** 14, BATCHES_A_RING * powerAbove(knobs.batchBytesMax))
   return createNodeMemory({
     peers,
     threads: threadMapOf('inline', { tcp: false, applyInCaller: true }),
     ringSizeBytes,
     callerBell: bellMemory(),
+    snapshots: stages!.snapshotEveryBytes > 0,
     sizes: {
       cells: CELLS,
       readbackSizeBytes: 2 * ringSizeBytes,
       replySizeBytes: 2 ** 16,
       querySizeBytes: 2 ** 15,
       watchSizeBytes: 2 ** 14,
+      snapshotSizeBytes: 2 ** 18,
     },
   })
 }
@@ -126,8 +145,7 @@ export function createStageLife<M>(wiring: LifeWiring<M>): StageLife {
     openLogRing(memory.readback),
   ]
   const lease = openLease(memory.lease)
-  const check = createApplyCheck(true)
-  const table = createSessionTable(stages.sessions)
+  const { check, sessions: table } = wiring.restored
   const toDecide = outPort(openCellRing(memory.submitted), null)
   const ingest = openIngest(wiring, logRings[0]!, toDecide)
   const reads = openReaders(wiring)
@@ -150,6 +168,7 @@ export function createStageLife<M>(wiring: LifeWiring<M>): StageLife {
       nowMs,
     }),
     apply: openApply(wiring, logRings, { lease, check, table }),
+    snapshot: openSnapshots(wiring),
     wal: openWalStage(wiring, logRings),
     plain: client.lane(PLAIN_FRAMES),
     sessions: createSessionCalls(ingest, client, 'xpaxos'),
@@ -190,6 +209,8 @@ export function createStageLife<M>(wiring: LifeWiring<M>): StageLife {
       toIngest: outPort(openCellRing(memory.admissions), null),
       answersAll: false,
       retention: wiring.retention,
+      applied: wiring.restored.start.index,
+      snapshots: keeperPorts(wiring),
       nowMs,
       wallMs,
       lease: stages.leaseMs > 0 ? words : null,
@@ -241,6 +262,44 @@ function openApply<M>(
       forgetMs: READ_TIMEOUT_MAX_MS,
     }),
     onApplied: wiring.onApplied,
+    start: wiring.restored.start,
+    snapshots: openTaker(wiring, own),
+  })
+}
+
+function keeperPorts<M>({ memory: { snapshots }, olderSnapshot }: LifeWiring<M>) {
+  if (snapshots === null) return null
+  const keeps = outPort(openCellRing(snapshots.keeps), null)
+  return { events: openCellRing(snapshots.events), keeps, older: olderSnapshot }
+}
+
+function openTaker<M>(
+  { memory: { snapshots }, machine, stages }: LifeWiring<M>,
+  { check, table }: Pick<StageLife, 'check' | 'table'>,
+): SnapshotTaker | null {
+  if (snapshots === null) return null
+  return createSnapshotTaker({
+    ...{ stateMachine: machine, check, sessions: table, everyBytes: stages.snapshotEveryBytes },
+    orders: outPort(openCellRing(snapshots.orders), null),
+    pieces: openLogRing(snapshots.pieces),
+  })
+}
+
+function openSnapshots<M>(wiring: LifeWiring<M>): Stage | null {
+  const {
+    memory: { snapshots: memory },
+    storage,
+    onSnapshot,
+  } = wiring
+  if (memory === null) return null
+  return createSnapshotStage({
+    ...{ storage, dir: DIR, clusterHash: CLUSTER_HASH, historyEpoch: 0, compresses: false },
+    orders: openCellRing(memory.orders),
+    pieces: openLogRing(memory.pieces),
+    keeps: openCellRing(memory.keeps),
+    toDecide: outPort(openCellRing(memory.events), null),
+    onKept: onSnapshot,
+    onFailed: () => demand(false, 'no-panic', 'a disk that does not fail fails a snapshot'),
   })
 }
 

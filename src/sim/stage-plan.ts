@@ -28,6 +28,7 @@ export function stagePlanOf(plan: Plan, random: Random): Plan {
     driftPerMille,
     sessions: drawLimits(random),
     retention: drawRetention(random),
+    snapshotEveryBytes: 0,
     uncommittedBytesMax: className === 'overload' ? 8_192 : pick(random, [16_384, 65_536]),
     lingerMs: pick(random, [0, 0, 2]),
     callers: drawCallers(random, className),
@@ -49,7 +50,21 @@ export function stagePlanOf(plan: Plan, random: Random): Plan {
   ops.sort((a, b) => a.atUs - b.atUs)
   // A lease that outlasts an election timeout holds up the next leader for longer than L1 allows.
   const ending = leaseMs > knobs.electionTimeoutMs ? 'safety' : plan.ending
-  return { ...plan, knobs: smaller(knobs), realWal: true, stages, clocks, ops, ending }
+  const made = withSnapshots(stages, plan.joiners.length === 0, split(random))
+  return { ...plan, knobs: smaller(knobs), realWal: true, stages: made, clocks, ops, ending }
+}
+
+/**
+ * Nodes with state let go of log only where nobody may need it: who is to join, or lags, cannot be
+ * given a snapshot yet.
+ */
+function withSnapshots(stages: StagePlan, mayTrim: boolean, random: Random): StagePlan {
+  if (!chance(random, 500)) return stages
+  const snapshotEveryBytes = pick(random, [128, 512, 2_048])
+  const retainBytes = mayTrim ? pick(random, [0, 512, 4_096]) : 0
+  if (retainBytes === 0) return { ...stages, snapshotEveryBytes }
+  const retention = { ...stages.retention, retainBytes, laggardBytesMax: 2 ** 40 }
+  return { ...stages, snapshotEveryBytes, retention }
 }
 
 /** In election timeouts. */
@@ -62,7 +77,7 @@ const smaller = (knobs: Knobs): Knobs => ({
   batchBytesMax: Math.min(knobs.batchBytesMax, 16_384),
 })
 
-/** Nodes with state keep all, since there are no snapshots: Loggers alone let go of log. */
+/** Without snapshots nodes with state keep all: Loggers alone let go of log. */
 const drawRetention = (random: Random): StagePlan['retention'] => ({
   retainBytes: 0,
   laggardBytesMax: pick(random, [0, 2 ** 13, 2 ** 15]),

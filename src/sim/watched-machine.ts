@@ -14,9 +14,11 @@ export interface MachineWatch {
   readonly hashes: Map<number, string>
 }
 
-export function createWatchedMachine({ chronicle, hashes }: MachineWatch): StateMachine {
+/** @param start log index behind which it begins: it is restored from a snapshot of that */
+export function createWatchedMachine(watch: MachineWatch, start: number): StateMachine {
+  const { chronicle, hashes } = watch
   const inner = createKeyValueStateMachine()
-  let given = 0
+  let given = countThrough(chronicle, start)
   let batch = null as unknown as ApplyBatch
   const commands: ApplyBatch = {
     get first() {
@@ -75,9 +77,28 @@ export function createWatchedMachine({ chronicle, hashes }: MachineWatch): State
     },
     query: (question) => inner.query(question),
     snapshot: (sink) => inner.snapshot(sink),
-    restore: (source) => inner.restore(source),
+    // A run has no event loop for a promise: this one writes all before it returns.
+    freeze() {
+      const chunks: Uint8Array[] = []
+      void inner.snapshot({ write: (chunk) => void chunks.push(chunk.slice()) })
+      return { next: () => chunks.shift() ?? null, close: () => undefined }
+    },
+    restore(source) {
+      const restored = inner.restore(source)
+      const before = chronicle.taken[given - 1]?.index
+      const wanted = before === undefined ? createKeyValueStateMachine().hash() : hashes.get(before)
+      demand(inner.hash() === wanted, 'I20', `the snapshot of ${start} is not what replay gives`)
+      return restored
+    },
     hash: () => inner.hash(),
   }
+}
+
+/** How many entries took effect up to there. */
+function countThrough({ taken }: Chronicle, index: number): number {
+  let count = taken.length
+  while (count > 0 && taken[count - 1]!.index > index) count -= 1
+  return count
 }
 
 /** The number before each command would be in the way of a loop of one's own. */

@@ -82,3 +82,33 @@ function closeGap(client: ClientCheck): void {
     next = client.ahead.get(client.next)
   }
 }
+
+const TOTALS = 3
+const WORDS_A_CLIENT = 3
+
+/**
+ * What a snapshot keeps of it: f64 entries, duplicates, gaps; then f64 id, next and fold of each
+ * client. Only of an ordered log, where no client has anything ahead of its turn.
+ */
+export function saveClients({ clients, entries, duplicates, gaps, ordered }: ApplyCheck) {
+  assert(ordered, 'a snapshot is of a log')
+  const words = new Float64Array(TOTALS + WORDS_A_CLIENT * clients.size)
+  words.set([entries, duplicates, gaps])
+  let at = TOTALS
+  for (const [id, { next, fold }] of clients) {
+    words.set([id, next, fold], at)
+    at += WORDS_A_CLIENT
+  }
+  return new Uint8Array(words.buffer)
+}
+
+/** Fills a new check with what was saved. */
+export function loadClients(check: ApplyCheck, bytes: Uint8Array): void {
+  const words = new Float64Array(bytes.slice().buffer)
+  const [entries, duplicates, gaps] = words
+  Object.assign(check, { entries, duplicates, gaps })
+  for (let at = TOTALS; at < words.length; at += WORDS_A_CLIENT) {
+    const client = { next: words[at + 1]!, fold: words[at + 2]!, ahead: new Map() }
+    check.clients.set(words[at]!, client)
+  }
+}

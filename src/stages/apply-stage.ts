@@ -26,6 +26,7 @@ import {
 import { assert } from '../base/assert.ts'
 import { type CellRing, available } from '../ring/cell-ring.ts'
 import { type LogRing, publish, tryClaim } from '../ring/log-ring.ts'
+import { chainOf } from '../core/frame-ref.ts'
 import { type ApplyCheck, noteFrame } from './apply-check.ts'
 import * as cell from './cells.ts'
 import { type FrameBytes, type Reply, createFrameBatch } from './frame-batch.ts'
@@ -34,6 +35,8 @@ import { type OutPort, claim, drain, flush } from './port.ts'
 import { createSessionFrames } from './session-frames.ts'
 import { type SessionTable, createSessionTable } from './session-table.ts'
 import type { ReadDesk } from './read-desk.ts'
+import { writeU53 } from '../codec/u53.ts'
+import { type AppliedPoint, EMPTY, type SnapshotTaker } from './snapshot-taker.ts'
 import type { Stage } from './stage.ts'
 import { noteVoid } from './void-entries.ts'
 import type { WatchDesk } from './watch-desk.ts'
@@ -46,6 +49,10 @@ export interface ApplyWiring {
   readonly check: ApplyCheck
   /** As it was behind the last entry that the state machine has seen; default: none is open. */
   readonly sessions?: SessionTable
+  /** Where the state machine stands; default: before the first entry. */
+  readonly start?: AppliedPoint
+  /** Null where no snapshots are made. */
+  readonly snapshots?: SnapshotTaker | null
   /** Whether this node proposed the client's entries; they may come back from the WAL. */
   readonly isOwnClient: (clientId: number) => boolean
   readonly logRings: readonly LogRing[]
@@ -75,17 +82,20 @@ const NO_FRAMES: FrameBytes = {
 
 export function createApplyStage(wiring: ApplyWiring): Stage {
   const { logRings, orders, toDecide, toClient, stateMachine, desk, watch = null } = wiring
+  const { start = EMPTY, snapshots = null } = wiring
   const header = createFrameHeader()
   const batch = createFrameBatch(watch?.replies)
   const pending: Answer[] = []
   const group = createOpenGroup()
   /** Executed or void, and not fed yet. */
-  const unfed: Unfed = { log: NO_FRAMES, offset: 0, first: 1 }
+  const unfed: Unfed = { log: NO_FRAMES, offset: 0, first: start.index + 1 }
 
   /** Everything through this index is applied or void, or waits in `group` for its end. */
-  let taken = 0
+  let taken = start.index
   /** Everything through this index is applied or void. */
-  let applied = 0
+  let applied = start.index
+  /** Behind `taken`. */
+  let { chain, config } = start
 
   /** Of reads and watches. */
   const onOther = (words: Float64Array, base: number): number => {
@@ -110,10 +120,13 @@ export function createApplyStage(wiring: ApplyWiring): Stage {
       const isOfGroup = isContinued(header.flags) || group.frames.length > 0
       if (isOfGroup) takeInGroup(log, at, first, answersAll)
       else takeFrame(log, at, first, header, answersAll)
+      chain = chainOf(chain, header.headerCrc)
+      if (header.kind === FRAME_KIND.config) config = configOf(log, at, first, header.sizeBytes)
       first += header.count
       frames += 1
     }
     taken = first - 1
+    snapshots?.noteApplied(limit - offset)
     applied = appliedThrough(taken)
     feedTo(limit, applied)
     wiring.onApplied(applied, frames, applied - before)
@@ -203,7 +216,10 @@ export function createApplyStage(wiring: ApplyWiring): Stage {
   }
   const table = wiring.sessions ?? createSessionTable()
   const sessions = createSessionFrames(table, batch, execute, watch?.voids)
+  const pointOf = (): AppliedPoint | null =>
+    group.frames.length > 0 ? null : { index: taken, chain, config }
   const doWork = (): number => {
+    if (snapshots?.isWaiting === true) return 0
     if (!flush(toDecide) || (toClient !== null && !flush(toClient.port))) return 0
     if (!sendAnswers()) return 0
     // Seen before the asking: who watched before an entry was proposed is there when it comes.
@@ -212,11 +228,19 @@ export function createApplyStage(wiring: ApplyWiring): Stage {
     work += drain(orders, ready, onOrder)
     sendAnswers()
     if (desk !== null) work += desk.doWork(applied, taken)
+    work += snapshots?.doWork(pointOf) ?? 0
     flush(toDecide)
     if (toClient !== null) flush(toClient.port)
     return work
   }
   return { name: 'apply', doWork, close: () => undefined }
+}
+
+function configOf({ bytes }: FrameBytes, at: number, first: number, sizeBytes: number) {
+  const config = new Uint8Array(8 + sizeBytes)
+  writeU53(new DataView(config.buffer), 0, first)
+  config.set(bytes.subarray(at, at + sizeBytes), 8)
+  return config
 }
 
 /** What the client of one of its own frames is still to be told. */

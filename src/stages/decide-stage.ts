@@ -44,6 +44,7 @@ import { type Keeper, type Retention, noteAppended, tendLog } from './retention.
 import { type OutPort, claim, drain, flush, isFull, orderCell } from './port.ts'
 import { createRoundTrip } from './round-trip.ts'
 import * as reads from './read-cells.ts'
+import { type SnapshotPorts, createSnapshotKeeper } from './snapshot-keeper.ts'
 import type { Stage } from './stage.ts'
 import { WATCH_DONE, WATCH_READ } from './watch-cells.ts'
 import { orderWatchFrames, orderWatchRead } from './watch-orders.ts'
@@ -73,6 +74,10 @@ export interface DecideWiring<Message> {
   readonly answersAll: boolean
   /** How much log stays on the disk. */
   readonly retention: Retention
+  /** What the state machine starts with; default: nothing. */
+  readonly applied?: number
+  /** Default: no snapshots are made. */
+  readonly snapshots?: SnapshotPorts | null
   readonly nowMs: () => number
   /** Tells when the clock of `nowMs` stood still. */
   readonly wallMs: () => number
@@ -87,6 +92,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
   const { core, logRings, toWal, toApply, toFanout, toIngest, nowMs, lease, retention } = wiring
   const holds = createHolds(logRings)
   const roundTrip = createRoundTrip()
+  const snapshots = createSnapshotKeeper(wiring.snapshots ?? null)
   const effects: Effect<Message>[] = []
   let submitted: FrameRef[] = []
   let tickAt = 0
@@ -94,7 +100,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
   let leads = false
   let chosen: LogIndex | 0 = 0
   /** Frames of an open group are taken, and not applied: they are not trimmed. */
-  let applied = 0
+  let applied = wiring.applied ?? 0
   /** Wall minus monotonic clock, as of the last tick. */
   let wallAhead = Number.NaN
   let announced: Membership | undefined
@@ -154,12 +160,10 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
         const life = effect.lease ? lifeOfLease() : 0
         return orderCell(toApply, [reads.READ_AT, effect.id, effect.index, life])
       }
-      case 'read-refused':
-        return orderCell(toApply, [
-          reads.READ_REFUSED,
-          effect.id,
-          reads.codeOfFailure(effect.reason),
-        ])
+      case 'read-refused': {
+        const code = reads.codeOfFailure(effect.reason)
+        return orderCell(toApply, [reads.READ_REFUSED, effect.id, code])
+      }
       case 'lease':
         if (lease === null) return
         return writeLease(lease, effect.until, effect.until + wallAhead)
@@ -339,6 +343,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     let work = drain(wiring.fromWal, EVENTS_MAX, onWalEvent)
     work += drain(wiring.fromFanout, EVENTS_MAX, onFanout)
     work += drain(wiring.fromApply, EVENTS_MAX, onApply)
+    work += snapshots.doWork(core.view.durable)
     if (room) {
       work += drain(wiring.received, EVENTS_MAX, onReceived)
       work += drain(wiring.submitted, EVENTS_MAX, onSubmitted)
@@ -363,8 +368,7 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     tickAt = now + TICK_MS
     watchClocks(now)
     step({ kind: 'tick', now: Math.floor(now) })
-    const { keepsState, chosen, held, heldByData, leaderHolds } = core.view
-    tendLog(retention, { keepsState, chosen, applied, held, heldByData, leaderHolds }, keeper)
+    tendLog(retention, { ...core.view, applied, snapshot: snapshots.through }, keeper)
     wiring.onView(roundTrip.meanUs)
   }
   /** Behind the step that read what `message` says, so that no pause comes between (R34). */
@@ -387,12 +391,9 @@ export function createDecideStage<Message>(wiring: DecideWiring<Message>): Stage
     if (isJump) step({ kind: 'clock-jumped' })
   }
   const flushAll = (): boolean => {
-    const wal = flush(toWal)
-    const fanout = flush(toFanout)
-    const applied = flush(toApply)
-    // LEAD and UNLEAD may wait: a blocked caller stops nobody.
-    if (toIngest !== null) flush(toIngest)
-    return wal && fanout && applied
+    const [wal, fanout, apply] = [flush(toWal), flush(toFanout), flush(toApply)]
+    if (toIngest !== null) flush(toIngest) // it may wait: a blocked caller stops nobody
+    return wal && fanout && apply
   }
   return { name: 'decide', doWork, close: () => undefined }
 }

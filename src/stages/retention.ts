@@ -4,13 +4,14 @@
  *
  *     a node with state   nothing while `retainBytes` is 0; else, behind so many bytes, what it
  *                         applied and every member holds; behind `laggardBytesMax` more, what it
- *                         applied
+ *                         applied; with snapshots never what is above the older one of two
  *     a Logger            what every member holds; behind `laggardBytesMax`, what every voter with
  *                         state holds; behind `loggerBytesMax`, what the leader holds, unless it
  *                         is strict
  *
  * Without snapshots a state machine can only be rebuilt from the whole log, so the default keeps
- * everything; a bound is for state that may be lost with the process, as in the benchmarks.
+ * everything; a bound without them is for state that may be lost with the process, as in the
+ * benchmarks.
  *
  * Invariant: nothing is trimmed above what this node knows chosen, nor what it has not applied, if
  * it applies at all. Pure; what was cut and written again counts twice, so a bound is met early.
@@ -58,6 +59,8 @@ export interface Known {
   readonly keepsState: boolean
   readonly chosen: number
   readonly applied: number
+  /** What the snapshots stand for; Infinity: there are to be none. */
+  readonly snapshot: number
   readonly held: number
   readonly heldByData: number
   readonly leaderHolds: number
@@ -65,7 +68,7 @@ export interface Known {
 
 /** For who needs no word of others. */
 export const safeThrough = (safe: number): Known => ({
-  ...{ keepsState: true, chosen: safe, applied: safe },
+  ...{ keepsState: true, chosen: safe, applied: safe, snapshot: safe },
   ...{ held: safe, heldByData: safe, leaderHolds: safe },
 })
 
@@ -150,7 +153,7 @@ export function trimmable(retention: Retention, known: Known): number {
 function dataCount(retention: Retention, known: Known): number {
   const { retainBytes, laggardBytesMax } = retention.limits
   if (retainBytes === 0) return 0
-  const own = Math.min(known.chosen, known.applied)
+  const own = Math.min(known.chosen, known.applied, known.snapshot)
   const forAll = goneBehind(retention, retainBytes, Math.min(own, known.held))
   return Math.max(forAll, goneBehind(retention, retainBytes + laggardBytesMax, own))
 }

@@ -46,7 +46,9 @@ function encode(kind: number, key: Uint8Array, rest: Uint8Array): Uint8Array {
 /** Keys are compared as bytes; as map keys they are latin1 strings, one character a byte. */
 const textOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1')
 
-export function createKeyValueStateMachine(): Required<StateMachine> {
+type KeyValueStateMachine = StateMachine & Required<Pick<StateMachine, 'query' | 'hash'>>
+
+export function createKeyValueStateMachine(): KeyValueStateMachine {
   const values = new Map<string, Uint8Array>()
   let sum = 0
 

@@ -4,6 +4,15 @@ import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import {
+  SECTION,
+  addBytes,
+  createSnapshot,
+  keepSnapshot,
+  sealSnapshot,
+  snapshotPath,
+} from '../../src/wal/snapshot-file.ts'
+import { openStorage } from '../../src/wal/storage-fs.ts'
 import { imageOf, stoppedCluster, temporaryFolder } from '../support/engine.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
@@ -65,4 +74,26 @@ test('verify counts what it read; a bit flipped in what was synced is told', asy
   const damaged = run('verify', dir)
   expect(damaged.status).toBe(1)
   expect(damaged.stderr).toMatch(/wal-0+1\.seg, offset \d+: damaged, and it was synced/)
+})
+
+test('snapshots are listed, and a damaged one is told', async () => {
+  const dir = join(await stopped(), 'node-1')
+  const storage = openStorage()
+  const head = { index: 3, chain: 0, clusterHash: 0, historyEpoch: 0 }
+  const writer = createSnapshot(storage, dir, head, true)
+  addBytes(writer, SECTION.state, Buffer.alloc(100))
+  sealSnapshot(writer)
+  keepSnapshot(writer)
+  for (const action of ['inspect', 'verify']) {
+    const { status, stdout } = run(action, dir)
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/^snapshot 3: \d+ bytes, 100 unpacked, 1 chunks$/m)
+  }
+  const path = snapshotPath(dir, 3)
+  const bytes = readFileSync(path)
+  bytes[4_200]! ^= 1
+  writeFileSync(path, bytes)
+  const damaged = run('verify', dir)
+  expect(damaged.status).toBe(1)
+  expect(damaged.stderr).toMatch(/snapshot-0+3\.snap, offset 4\d+: damaged/)
 })

@@ -868,10 +868,9 @@ function onApply(
 function keepLog(cluster: Cluster, node: Node): void {
   if (!node.alive || cluster.options.retention === undefined) return
   const { retention, core, applied } = node
-  const { keepsState, chosen, held, heldByData, leaderHolds } = core.view
   tendLog(
     retention,
-    { keepsState, chosen, applied, held, heldByData, leaderHolds },
+    { ...core.view, applied, snapshot: Infinity },
     {
       onTrim: (through) => onTrim(cluster, node, through),
       onEvent: (name, value) => {

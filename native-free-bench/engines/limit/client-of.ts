@@ -187,7 +187,12 @@ export function statusOf(id: number, memory: NodeMemory): () => NodeStatus {
   return () => {
     const { role, ...rest } = countersOf(view)
     const { applied: through } = countersOf(applied)
-    const unasked = { leased: false, membership: null, historyEpoch: 0 }
+    const unasked = {
+      leased: false,
+      membership: null,
+      snapshot: { index: 0, sizeBytes: 0 },
+      historyEpoch: 0,
+    }
     const seen = { ...rest, ...unasked, applied: through }
     return { id, ...seen, role: ROLE_CODES[role] ?? 'follower' }
   }
@@ -196,6 +201,7 @@ export function statusOf(id: number, memory: NodeMemory): () => NodeStatus {
 export function statisticsOf(memory: NodeMemory): NodeStatistics {
   const stages = {} as Record<StageName, StageStatistics>
   for (const name of STAGE_NAMES) {
+    if (name === 'snapshot') continue
     stages[name] = countersOf(openCounters(STAGE_COUNTERS, memory.stages[name]))
   }
   const rings: Record<string, RingStatistics> = {

@@ -156,6 +156,7 @@ function wiringsOf(options: LocalClusterOptions, { bell }: CallerLoop): Wiring[]
         fanout: 'decide',
         wal: 'wal',
         apply: machine === null ? 'apply' : 'caller',
+        snapshot: 'caller', // there is no such stage
       }
       return { spec, threads, machine }
     })

@@ -155,6 +155,7 @@ function wiringOf(
     fanout: 'decide',
     wal: isSplit ? 'wal' : 'caller',
     apply: isSplit && spec.stateMachine.kind !== 'caller' ? 'apply' : 'caller',
+    snapshot: 'caller', // there is no such stage
   }
   const { ringSizeBytes } = spec.tuning
   const own = createNodeMemory({ peers: peerIds, threads, ringSizeBytes, callerBell: bell })

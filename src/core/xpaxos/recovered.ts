@@ -18,6 +18,8 @@ export interface Recovered {
   readonly marks: readonly TailMark[]
   readonly firstRetained: LogIndex
   readonly nextLsn: Lsn
+  /** What the state machine has from a snapshot, at or below the floor; default: nothing. */
+  readonly applied?: LogIndex
   /** Config batches of the log, ascending; the oldest may stand for all that was trimmed. */
   readonly configs?: readonly ConfigAt[]
 }

@@ -246,6 +246,8 @@ export function createState(config: XPaxosConfig, recovered: Recovered): State {
   const membership: Membership = isJoining ? { ...base, highestId: 0 as NodeId } : base
   const { floor: through, floorChain: chain, floorContinues: continues } = recovered
   const tail = createTail({ through, chain, continues }, recovered.marks)
+  const { applied = NO_INDEX } = recovered
+  assert(applied <= through, 'what a snapshot has is chosen')
   const state: State = {
     config,
     self,
@@ -292,8 +294,8 @@ export function createState(config: XPaxosConfig, recovered: Recovered): State {
     heardAt: -Infinity,
     heardChosen: NO_INDEX,
     penalties: new Map(),
-    applyNext: 1 as LogIndex,
-    applied: NO_INDEX,
+    applyNext: (applied + 1) as LogIndex,
+    applied,
     applyOpen: createFifo(),
     applyOpenBytes: 0,
     applyReading: false,
