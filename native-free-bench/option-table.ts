@@ -316,7 +316,7 @@ export type OptionKey = keyof typeof OPTIONS
 /** What the contract names and this version refuses as `not available yet`. */
 export const MISSING_COMMANDS: readonly string[] = [
   ...['tune', 'report', 'serve', 'put', 'get', 'del', 'cas', 'watch'],
-  ...['sync', 'member', 'move-leader', 'snapshot', 'endpoint', 'top'],
+  ...['sync', 'member', 'move-leader', 'endpoint', 'top'],
 ]
 
 /** 'batchMaxBytes' -> '--batch-max-bytes'. */

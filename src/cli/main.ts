@@ -55,6 +55,7 @@ function programOf(onExit: (exit: Exit) => void): Command {
   addVerify(program, onExit)
   addDisaster(program, onExit)
   addWal(program, onExit)
+  addSnapshot(program, onExit)
   for (const name of MISSING_COMMANDS) addMissing(program, name)
   return program
 }
@@ -163,6 +164,26 @@ function addDisaster(program: Command, onExit: (exit: Exit) => void): void {
     const { names, unknown } = sorted(command.args)
     const { runDisaster } = await import('./disaster.ts')
     onExit(runDisaster(command.opts(), names, unknown))
+  })
+}
+
+function addSnapshot(program: Command, onExit: (exit: Exit) => void): void {
+  const command = program
+    .command('snapshot')
+    .description("copy a node's newest snapshot, or make a new node's directory of one")
+    .argument('[ACTION]', 'save or restore (docs/snapshots.md)')
+    .argument('[FILE]', 'where the copy is, or is to be')
+    .helpOption('--help', 'print this help')
+    .allowUnknownOption() // refused below, together with every other problem
+    .allowExcessArguments()
+    .addOption(new Flag('--data-dir [dir]', 'of the node: to save from, or to make'))
+    .addOption(new Flag('--node-id [id]', 'restore: of the new node, never used before'))
+    .addOption(new Flag('--cluster-id [name]', 'restore: of the cluster (default xpaxos)'))
+    .addOption(new Flag('--durability [kind]', 'restore: fsync or os (default fsync)'))
+  command.action(async () => {
+    const { names, unknown } = sorted(command.args)
+    const { runSnapshot } = await import('./snapshot.ts')
+    onExit(runSnapshot(command.opts(), names, unknown))
   })
 }
 

@@ -238,7 +238,7 @@ export function createWal(
 }
 
 /** The first segment of all, and the next one, so that the first roll-over need not wait. */
-function begin(wal: Wal, disk: Disk): void {
+export function begin(wal: Wal, disk: Disk): void {
   if (disk.segments.length === 0) guarded(wal, () => rollOver(wal, disk))
   flush(wal)
   while (idle(wal)) continue

@@ -78,7 +78,7 @@ export interface SnapshotWriter {
 }
 
 const NAME = /^snapshot-([0-9a-f]{16})\.snap$/
-const TEMPORARY = /^snapshot-[0-9a-f]{16}\.tmp$/
+const TEMPORARY = /^snapshot-[0-9a-f]{16}\.(snap\.)?tmp$/
 const hex = (index: number): string => index.toString(16).padStart(16, '0')
 export const snapshotPath = (dir: string, index: number): string =>
   joinPath(dir, `snapshot-${hex(index)}.snap`)

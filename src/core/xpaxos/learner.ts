@@ -136,8 +136,10 @@ export function tendLearner(state: State, peer: Peer, effects: Effects): void {
   const isLate = state.now - peer.progressAt > stuckMs
   if (feeds(state, peer)) {
     const isStuck = peer.inflight.length > 0 && isLate
+    // It may have come with a snapshot, or have been fed by another.
+    const isBack = peer.phase === 'behind-trim' && peer.next >= state.firstRetained
     // A learner says in its answer where it stands, whatever we believe.
-    if (isStuck || peer.phase === 'idle') startLearner(state, peer, peer.matched)
+    if (isStuck || isBack || peer.phase === 'idle') startLearner(state, peer, peer.matched)
     return
   }
   if (leadership === null) return
