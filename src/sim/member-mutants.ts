@@ -324,8 +324,8 @@ export const MEMBER_MUTANTS: readonly Mutant[] = [
     name: 'learner-not-started-again',
     invariant: 'L5',
     file: `${X}/learner.ts`,
-    from: "if (isStuck || peer.phase === 'idle') startLearner",
-    to: 'if (isStuck) startLearner',
+    from: "if (isStuck || isBack || peer.phase === 'idle') startLearner",
+    to: 'if (isStuck || isBack) startLearner',
     classes: MEMBERS,
   },
   // ---- L6, I13, I5: bytes -----------------------------------------------------------------------
