@@ -331,7 +331,7 @@ export const OPTIONS = {
     isLocal: true,
     fallbacks: { suite: 'results' },
     commands: ['suite', 'tune'],
-    why: 'suite: the folder that gets <date>-<commit>/; tune: a file for the sizes, to use by --config',
+    why: 'suite: the folder that gets <date>-<commit>/; tune: a file for --config',
   },
   adaptive: { kind: 'flag', isMissing: true, commands: LOADS, why: 'batch and depth by load' },
 } as const satisfies Readonly<Record<string, Option>>

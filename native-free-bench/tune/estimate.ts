@@ -1,8 +1,8 @@
 /**
  * The figures of the model from measured trials: what a round costs each thread, the cores and the
  * disk, and what a lone round takes. Pure. A round is what the leader's log appends and accepts at
- * once; node 1 leads. Costs are fitted over trials with batches of different sizes, by least squares
- * of the relative error; a negative part is none.
+ * once; node 1 leads. Costs are fitted over trials with batches of different sizes, by the least
+ * squares of the relative error; a negative part is none.
  */
 import { entrySizeOf, FRAME_HEADER_SIZE_BYTES } from '../../src/codec/frame.ts'
 import { STAGE_NAMES, threadMapOf } from '../../src/engine/topology.ts'

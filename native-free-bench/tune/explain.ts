@@ -87,7 +87,7 @@ function unmetOf({ config, points, validation, searchBest }: Facts): string[] {
   const lines = [
     searchBest === null || validation.length === 0
       ? `Of ${countText(points.length)} measured none keeps p99 <= ${bound}.`
-      : `${upper(nameOf(searchBest))} kept p99 <= ${bound} in the search and did not in fresh trials.`,
+      : `${upper(nameOf(searchBest))} kept p99 <= ${bound} in the search, not in fresh trials.`,
     `The lowest p99 was ${latency(nearest.latencyUs.p99)}, ${nameOf(nearest)}.`,
   ]
   if (config.rate === null)
@@ -176,14 +176,15 @@ function batchText(model: CostModel, best: Sizes, entries: number, rounds: numbe
   if (perEntryS === 0) return `${cost}, and its entries nothing.`
   const wanted = entriesForEfficiency({ fixedS, perEntryS }, 0.9)
   return (
-    `${cost} and ${digits(perEntryS * 1e9)} ns an entry: 90 % of that time goes into entries when ` +
-    `there are ${whole(wanted)} in a round; here are ${whole(entries)}.`
+    `${cost} and ${digits(perEntryS * 1e9)} ns an entry: 90 % of that time goes into entries ` +
+    `when there are ${whole(wanted)} in a round; here are ${whole(entries)}.`
   )
 }
 
 function linkText({ bandwidthBytesPerS, roundTripS, disk }: CostModel): string {
   const window = windowBytesOf(bandwidthBytesPerS, roundTripS, disk.fixedS)
-  return `A link is kept busy by ${bytes(window)} under way: its bandwidth for a round trip and a sync.`
+  const reason = 'its bandwidth for a round trip and a sync'
+  return `A link is kept busy by ${bytes(window)} under way: ${reason}.`
 }
 
 const whole = (value: number): string => Math.round(value).toLocaleString('en-US')

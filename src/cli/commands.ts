@@ -1,6 +1,6 @@
 /**
- * The bodies of bench, compare, suite and tune: parse, run under hooks, print, write, and say how it
- * ended. Nothing is written before the options are known to be sound. SIGINT and SIGTERM end the
+ * The bodies of bench, compare, suite and tune: parse, run under hooks, print, write, and say how
+ * it ended. Nothing is written before the options are known to be sound. SIGINT and SIGTERM end the
  * run early and keep what is complete; a second one ends the process.
  */
 import { writeFileSync } from 'node:fs'

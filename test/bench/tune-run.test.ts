@@ -168,7 +168,7 @@ test('sizes that keep the bound in the search and not in fresh trials are not be
   const result = await runTune(config, hooksOf(), clock.runTrial, clock.nowS)
   expect(result.searchBest).not.toBeNull()
   expect(result.best).toBeNull()
-  expect(result.rationale[0]).toContain('in the search and did not in fresh trials')
+  expect(result.rationale[0]).toContain('in the search, not in fresh trials')
 })
 
 // ---- Interrupts and failures -----------------------------------------------------------------
