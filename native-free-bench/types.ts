@@ -324,12 +324,13 @@ export interface TunePoint extends Sizes {
   readonly trials: number
 }
 
-/** What one round costs a thread of a node, or the cores together; syncs come on top. */
+/** What one round costs a thread of a node, or the cores together; syncs of its logs come on top. */
 export interface TuneResource {
   readonly name: string
   readonly fixedUs: number
   readonly perEntryNs: number
-  readonly syncs: boolean
+  /** Logs whose syncs it waits for. */
+  readonly logs: number
 }
 
 /** What the model was fitted to: docs/tuning.md. */

@@ -97,7 +97,8 @@ function threadsOf(config: BenchConfig, trials: readonly TrialResult[]): Resourc
   return [...stagesOf].map(([name, stages]) => ({
     name,
     busy: fitAffine(trials.map((trial) => busyOf(trial, stages))),
-    syncs: config.durability === 'fsync' && stages.some((stage) => stage.endsWith('.wal')),
+    logs:
+      config.durability === 'fsync' ? stages.filter((stage) => stage.endsWith('.wal')).length : 0,
   }))
 }
 
@@ -119,7 +120,7 @@ function coresOf(trials: readonly TrialResult[], cores: number): Resource {
       seconds: (trial.cpu.coresUsed * trial.durationS) / roundsIn(trial) / cores,
     })),
   )
-  return { name: `the ${cores} cores`, busy, syncs: false }
+  return { name: `the ${cores} cores`, busy, logs: 0 }
 }
 
 function diskOf({ payload }: BenchConfig, trials: readonly TrialResult[]): Disk {
@@ -173,10 +174,10 @@ export const publicModel = (model: CostModel): TuneModel => ({
   syncMsPerMib: model.disk.perByteS * MIB * 1e3,
   restUs: model.rest.fixedS * 1e6,
   restNsPerEntry: model.rest.perEntryS * 1e9,
-  resources: model.resources.map(({ name, busy, syncs }) => ({
+  resources: model.resources.map(({ name, busy, logs }) => ({
     name,
     fixedUs: busy.fixedS * 1e6,
     perEntryNs: busy.perEntryS * 1e9,
-    syncs,
+    logs,
   })),
 })

@@ -168,10 +168,9 @@ function batchText(model: CostModel, best: Sizes, entries: number, rounds: numbe
   const resource = model.resources.find((one) => one.name === name)
   if (resource === undefined) return `${cap}: the bandwidth of a link bounds the throughput.`
   const { disk, entryBytes } = model
-  const group = resource.syncs ? groupOf(rounds) : Infinity
-  const fixedS = resource.busy.fixedS + disk.fixedS / group
-  const perByteS = resource.syncs ? disk.perByteS : 0
-  const perEntryS = resource.busy.perEntryS + entryBytes * perByteS
+  const { busy, logs } = resource
+  const fixedS = busy.fixedS + (logs * disk.fixedS) / groupOf(rounds)
+  const perEntryS = busy.perEntryS + logs * entryBytes * disk.perByteS
   const cost = `${cap} because a round costs ${name} ${ms(fixedS)} whatever it holds`
   if (perEntryS === 0) return `${cost}, and its entries nothing.`
   const wanted = entriesForEfficiency({ fixedS, perEntryS }, 0.9)

@@ -20,8 +20,8 @@ export const costOf = ({ fixedS, perEntryS }: Affine, entries: number): number =
 export interface Resource {
   readonly name: string
   readonly busy: Affine
-  /** It waits for the disk too. */
-  readonly syncs: boolean
+  /** Logs whose syncs it waits for: none, its node's, or those of all nodes of a process. */
+  readonly logs: number
 }
 
 /** A write and sync of so many bytes takes fixedS + perByteS * bytes. */
@@ -78,9 +78,9 @@ export function bottleneckOf(
 ): Bottleneck {
   const packetBytes = packetBytesOf(model, entries)
   const diskS = syncOf(model.disk, packetBytes * syncedTogether) / syncedTogether
-  const all = model.resources.map(({ name, busy, syncs }) => ({
+  const all = model.resources.map(({ name, busy, logs }) => ({
     name,
-    busyS: costOf(busy, entries) + (syncs ? diskS : 0),
+    busyS: costOf(busy, entries) + logs * diskS,
   }))
   all.push({ name: LINK, busyS: packetBytes / model.bandwidthBytesPerS })
   return all.reduce((most, one) => (one.busyS > most.busyS ? one : most))

@@ -292,10 +292,10 @@ function bestOf(run: Run, lanes: readonly Lane[], choice: Point | null): TunePoi
   const rounds = Math.min(...lanes.map(({ trials }) => trials.length))
   if (lanes.length === 0 || rounds === 0) return choice && pointOf(run, choice)
   const points = lanes.map((lane) => pointOf(run, lane))
-  const kept = points.filter(({ latencyUs }) => keeps({ p99Us: latencyUs.p99 }, sloP99Ms))
-  return kept.length === 0
-    ? null
-    : kept.reduce((a, b) => (b.throughputPerS > a.throughputPerS ? b : a))
+  const seen = points.map((one) => ({ ...one, p99Us: one.latencyUs.p99, why: 'again' as const }))
+  const chosen = choiceOf(seen, sloP99Ms)
+  if (chosen === null || !keeps(chosen, sloP99Ms)) return null
+  return points[seen.indexOf(chosen)]!
 }
 
 function pointOf(run: Run, { batchMaxBytes, pipelineDepth, trials }: Omit<Point, 'why'>) {

@@ -205,14 +205,20 @@ function compareOf(a: Seen, b: Seen, sloP99Ms: number | null): number {
   return ofA ? b.throughputPerS - a.throughputPerS : a.p99Us - b.p99Us
 }
 
-export const bestOf = (seen: readonly Seen[], sloP99Ms: number | null): Seen | null =>
-  seen.reduce<Seen | null>(
+export const bestOf = <Point extends Seen>(
+  seen: readonly Point[],
+  sloP99Ms: number | null,
+): Point | null =>
+  seen.reduce<Point | null>(
     (best, one) => (best === null || compareOf(one, best, sloP99Ms) < 0 ? one : best),
     null,
   )
 
 /** The choice: of points that are as good as the best, the one of the lowest p99. */
-export function choiceOf(seen: readonly Seen[], sloP99Ms: number | null): Seen | null {
+export function choiceOf<Point extends Seen>(
+  seen: readonly Point[],
+  sloP99Ms: number | null,
+): Point | null {
   const best = bestOf(seen, sloP99Ms)
   if (best === null || !keeps(best, sloP99Ms)) return best
   const least = best.throughputPerS * SAME_THROUGHPUT

@@ -249,8 +249,7 @@ const tuneModel = z
       .array(
         z
           .strictObject({
-            ...{ name: z.string(), fixedUs: amount, perEntryNs: amount },
-            syncs: z.boolean(),
+            ...{ name: z.string(), fixedUs: amount, perEntryNs: amount, logs: count },
           })
           .readonly(),
       )

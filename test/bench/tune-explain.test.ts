@@ -64,7 +64,7 @@ test('a choice: what, why that deep, why that large, and against the given', () 
 
 test('one round in flight, a disk that dominates, entries that cost nothing', () => {
   const resources: CostModel['resources'] = [
-    { name: 'n1 wal', busy: { fixedS: 1e-5, perEntryS: 0 }, syncs: true },
+    { name: 'n1 wal', busy: { fixedS: 1e-5, perEntryS: 0 }, logs: 1 },
   ]
   const model = { ...MODEL, roundTripS: 0, resources, disk: { fixedS: 0.008, perByteS: 0 } }
   const best = pointOf(2 ** 18, 1, 1.5e6, 9)

@@ -34,9 +34,9 @@ export const machineOf = (
     entryBytes: 20,
     headerBytes: 64,
     resources: [
-      { name: 'n1 decide', busy: { fixedS: 60 * US, perEntryS: 12 * NS }, syncs: false },
-      { name: 'n1 wal', busy: { fixedS: 20 * US, perEntryS: 5 * NS }, syncs: true },
-      { name: 'the 2 cores', busy: { fixedS: 200 * US, perEntryS: 50 * NS }, syncs: false },
+      { name: 'n1 decide', busy: { fixedS: 60 * US, perEntryS: 12 * NS }, logs: 0 },
+      { name: 'n1 wal', busy: { fixedS: 20 * US, perEntryS: 5 * NS }, logs: 1 },
+      { name: 'the 2 cores', busy: { fixedS: 200 * US, perEntryS: 50 * NS }, logs: 0 },
     ],
     disk: { fixedS: syncMs / 1e3, perByteS: 0.5 * NS },
     roundTripS: roundTripMs / 1e3,

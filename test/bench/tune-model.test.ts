@@ -57,15 +57,23 @@ test('1 GbE and 30 ms: 3.75 MB are under way, 29 packets; with one the cap is 4.
 })
 
 test('a sync of 1 ms for each round: 1,000 entries a second alone, 64,000 by 64', () => {
-  const resources = [{ name: 'disk', busy: FREE, syncs: true }]
+  const resources = [{ name: 'disk', busy: FREE, logs: 1 }]
   const model = modelOf({ resources, disk: { fixedS: 0.001, perByteS: 0 } })
   const perS = (entries: number): number => entries / bottleneckOf(model, entries, 1).busyS
   expect([perS(1), perS(64)]).toEqual([1_000, 64_000])
   expect(throughputOf(model, 1, 1)).toBe(1_000)
 })
 
+test('a thread that has the logs of three nodes waits for three syncs', () => {
+  const at = (logs: number): number => {
+    const resources = [{ name: 'caller', busy: FREE, logs }]
+    return bottleneckOf(modelOf({ resources, disk: { fixedS: 0.001, perByteS: 0 } }), 1, 1).busyS
+  }
+  expect([at(0), at(1), at(3)]).toEqual([0, 0.001, 0.003])
+})
+
 test('syncs that rounds share cost each of them a part', () => {
-  const resources = [{ name: 'disk', busy: FREE, syncs: true }]
+  const resources = [{ name: 'disk', busy: FREE, logs: 1 }]
   const model = modelOf({ resources, disk: { fixedS: 0.001, perByteS: 1e-8 } })
   expect(bottleneckOf(model, 1_000, 4).busyS).toBeCloseTo(0.001 / 4 + 1_000 * 1e-8)
   expect([groupOf(1), groupOf(2), groupOf(16)]).toEqual([1, 1, 8])
@@ -82,8 +90,8 @@ test('80, 90 and 95 % of a resource go into entries from 4, 9 and 19 times alpha
 
 test('the busiest resource bounds; the window that saturates it is T over its busy time', () => {
   const resources = [
-    { name: 'a', busy: { fixedS: 0.001, perEntryS: 0 }, syncs: false },
-    { name: 'b', busy: { fixedS: 0, perEntryS: 1e-5 }, syncs: false },
+    { name: 'a', busy: { fixedS: 0.001, perEntryS: 0 }, logs: 0 },
+    { name: 'b', busy: { fixedS: 0, perEntryS: 1e-5 }, logs: 0 },
   ]
   const model = modelOf({ resources, roundTripS: 0.01 })
   expect([bottleneckOf(model, 10, 1), bottleneckOf(model, 1_000, 1)]).toEqual([
