@@ -311,6 +311,8 @@ test('compare, suite and tune read the file that bench reads, each its own keys'
     '--config: payload: not a key of suite',
     '--config: budget: not a key of suite',
   ])
+  const bad = { ...file, payload: 'x' }
+  expect(parseCompare({ flags: {}, file: bad }, 'suite').problems).toHaveLength(1)
   expect(parseTune({ flags: {}, file: withLoad }).config).toMatchObject({ payload: 64, budget: 5 })
 })
 

@@ -185,6 +185,7 @@ test.each([
   const { fixedS, perEntryS } = fitAffine(
     observations.map(([amount, seconds]) => ({ amount, seconds })),
   )
+  expect(Math.min(fixedS, perEntryS)).toBeGreaterThanOrEqual(0)
   expect([fixedS > 0, perEntryS > 0]).toEqual([part === 'fixed', part === 'perEntry'])
 })
 
@@ -236,6 +237,22 @@ test('stages of one thread are one resource, and memory links share the caller',
     ...['n1 caller', 'n1 decide', 'n2 caller', 'n2 decide'],
     'the 4 cores',
   ])
+})
+
+test('what a lone round takes beyond round trip and sync is the rest', () => {
+  const lone = (entries: number, tookMs: number) => {
+    const use = { busyRatio: 0.1, batches: 1_000 / tookMs, entries: 0, stalls: 0 }
+    const stages = { 'n1.wal': { ...use, syncs: 0, syncMsMean: 0 } }
+    const more = { stages, durationS: 1, entries: (entries * 1_000) / tookMs, roundTripMs: 5 }
+    const trial = trialOf(1, 1e6, more)
+    return { batchMaxBytes: 4_096, pipelineDepth: 1, trial }
+  }
+  const config = tuneOf({ durability: 'os' })
+  const { rest } = estimate(config, [lone(10, 8), lone(1_010, 10)], 2)!
+  expect(rest.fixedS).toBeCloseTo(0.00298, 6)
+  expect(rest.perEntryS).toBeCloseTo(2e-6, 9)
+  const deep = [lone(10, 8), lone(1_010, 10)].map((one) => ({ ...one, pipelineDepth: 8 }))
+  expect(estimate(config, deep, 2)!.rest).toEqual({ fixedS: 0, perEntryS: 0 })
 })
 
 test('trials without a round say nothing', () => {

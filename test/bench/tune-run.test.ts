@@ -146,6 +146,18 @@ test('with --slo-p99-ms the most throughput that keeps it is best', async () => 
   expect(result.rationale[0]).toContain('the most that keeps p99 <= 20.0 ms')
 })
 
+test('sizes that break the bound in their second trial are not chosen', async () => {
+  const seen = new Set<string>()
+  const clock = clocked(async (sizes) => {
+    const isAgain = seen.has(keyOf(sizes))
+    seen.add(keyOf(sizes))
+    return sizes.pipelineDepth === 1 ? trialOf(1e5, 900) : trialOf(2e5, isAgain ? 1_500 : 900)
+  })
+  const config = tuneOf({ sloP99Ms: '1', budget: '86400' })
+  const result = await runTune(config, hooksOf(), clock.runTrial, clock.nowS)
+  expect(result.searchBest).toMatchObject({ pipelineDepth: 1 })
+})
+
 test('when no sizes keep the bound there is no best, and the lowest p99 is told', async () => {
   const clock = clocked(deep)
   const config = tuneOf({ sloP99Ms: '0.5' })

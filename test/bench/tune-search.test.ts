@@ -248,6 +248,7 @@ test('with a bound on p99 the most throughput that keeps it wins, and only that'
   const seen = [seenAt(4, 1, 10, 1), seenAt(8, 2, 50, 4), seenAt(16, 4, 90, 20)]
   expect(bestOf(seen, null)).toBe(seen[2])
   expect(bestOf(seen, 5)).toBe(seen[1])
+  expect(bestOf(seen.toReversed(), 5)).toBe(seen[1])
   expect(choiceOf(seen, 5)).toBe(seen[1])
 })
 
