@@ -103,10 +103,11 @@ function reasonsOf(model: CostModel, best: TunePoint, { config, points }: Facts)
   const { entries, rounds } = roundsOf(model, load, best)
   const wanted = saturatingRoundsOf(model, entries, DEPTH_MAX)
   const filled = Math.max(1, Math.round(rounds))
+  const together = groupOf(Math.min(wanted, rounds)) // rounds a sync
   const lines = [
-    depthText(model, best, entries, wanted),
+    depthText(model, best, entries, { wanted, together }),
     fillText(best, filled, wanted, points),
-    batchText(model, best, entries, rounds),
+    batchText(model, best, entries, together),
   ]
   if (filled < wanted && rounds * entries >= 0.9 * (load.inflight ?? Infinity))
     lines.push(
@@ -121,9 +122,9 @@ function depthText(
   model: CostModel,
   { pipelineDepth }: Sizes,
   entries: number,
-  wanted: number,
+  { wanted, together }: { readonly wanted: number; readonly together: number },
 ): string {
-  const { name, busyS } = bottleneckOf(model, entries, groupOf(Math.min(wanted, pipelineDepth)))
+  const { name, busyS } = bottleneckOf(model, entries, together)
   const saturating =
     wanted < DEPTH_MAX
       ? `${roundsText(wanted)} under way ${wanted === 1 ? 'keeps' : 'keep'} it busy all the time`
@@ -162,14 +163,14 @@ function fillText(
 }
 
 /** What a round costs the busiest resource, and how many entries make it worth its cost. */
-function batchText(model: CostModel, best: Sizes, entries: number, rounds: number): string {
-  const { name } = bottleneckOf(model, entries, groupOf(rounds))
+function batchText(model: CostModel, best: Sizes, entries: number, together: number): string {
+  const { name } = bottleneckOf(model, entries, together)
   const cap = `Batches up to ${bytes(best.batchMaxBytes)}`
   const resource = model.resources.find((one) => one.name === name)
   if (resource === undefined) return `${cap}: the bandwidth of a link bounds the throughput.`
   const { disk, entryBytes } = model
   const { busy, logs } = resource
-  const fixedS = busy.fixedS + (logs * disk.fixedS) / groupOf(rounds)
+  const fixedS = busy.fixedS + (logs * disk.fixedS) / together
   const perEntryS = busy.perEntryS + logs * entryBytes * disk.perByteS
   const cost = `${cap} because a round costs ${name} ${ms(fixedS)} whatever it holds`
   if (perEntryS === 0) return `${cost}, and its entries nothing.`

@@ -62,7 +62,7 @@ interface Run {
 }
 
 /** Fresh trials may take so much of the budget; the search has the rest. */
-const VALIDATION_SHARE = 0.5
+const VALIDATION_SHARE = 0.35
 /** What a trial will cost is the most that so many before it took. */
 const COSTS_SEEN = 3
 
