@@ -324,7 +324,7 @@ export interface TunePoint extends Sizes {
   readonly trials: number
 }
 
-/** What one round costs a thread of a node, or the cores together; syncs of its logs come on top. */
+/** What one round costs a thread, or the cores together; syncs of its logs come on top. */
 export interface TuneResource {
   readonly name: string
   readonly fixedUs: number
