@@ -5,7 +5,7 @@
  */
 import { APIS, DURABILITIES, ENGINES, LAYOUTS, ROLES, STATE_MACHINES, TRANSPORTS } from './types.ts'
 
-export const COMMANDS = ['bench', 'compare', 'suite'] as const
+export const COMMANDS = ['bench', 'compare', 'suite', 'tune'] as const
 export type CommandName = (typeof COMMANDS)[number]
 
 export type Kind =
@@ -43,7 +43,10 @@ export interface Option {
 
 const BENCH = ['bench'] as const
 const COMPARE = ['compare'] as const
-const LOADS = ['bench', 'compare'] as const
+const TUNE = ['tune'] as const
+/** What may disturb a trial, or outlive it, is no part of tuning. */
+const RUNS = ['bench', 'compare'] as const
+const LOADS = ['bench', 'compare', 'tune'] as const
 const ALL = COMMANDS
 const MIB = 2 ** 20
 
@@ -148,7 +151,7 @@ export const OPTIONS = {
     min: 0.05,
     max: 604_800,
     fallback: 5,
-    fallbacks: { suite: 1 },
+    fallbacks: { suite: 1, tune: 0.5 },
     commands: LOADS,
     why: 'measured in each trial',
   },
@@ -158,7 +161,7 @@ export const OPTIONS = {
     min: 0,
     max: 3_600,
     fallback: 1,
-    fallbacks: { suite: 1 },
+    fallbacks: { suite: 1, tune: 0.7 },
     commands: LOADS,
     why: 'before it, not measured',
   },
@@ -167,7 +170,7 @@ export const OPTIONS = {
     min: 1,
     max: 1_000,
     fallback: 1,
-    fallbacks: { compare: 5, suite: 3 },
+    fallbacks: { compare: 5, suite: 3, tune: 5 },
     commands: LOADS,
     why: 'trials, not entries, are the sample',
   },
@@ -176,7 +179,7 @@ export const OPTIONS = {
     unit: 'bytes',
     min: 64,
     max: 4 * MIB,
-    commands: LOADS,
+    commands: ALL,
     why: '1 MiB by default; bounds one duty cycle and one frame',
   },
   batchMaxEntries: {
@@ -184,7 +187,7 @@ export const OPTIONS = {
     unit: 'entries',
     min: 0,
     max: MIB,
-    commands: LOADS,
+    commands: ALL,
     why: '0: as many as fit, the default; multi-paxos 1 unless batching is asked for',
   },
   batchLingerUs: {
@@ -192,7 +195,7 @@ export const OPTIONS = {
     unit: 'us',
     min: 0,
     max: 1_000_000,
-    commands: LOADS,
+    commands: ALL,
     why: '0 by default: a batch is what came while the last one was sent',
   },
   pipelineDepth: {
@@ -200,7 +203,7 @@ export const OPTIONS = {
     unit: 'rounds',
     min: 1,
     max: 1_024,
-    commands: LOADS,
+    commands: ALL,
     why: '8 by default, multi-paxos 1',
   },
   windowMaxBytes: {
@@ -208,15 +211,37 @@ export const OPTIONS = {
     unit: 'bytes',
     min: 64,
     max: 256 * MIB,
-    commands: LOADS,
+    commands: ALL,
     why: '8 MiB a peer by default: sent and not acknowledged',
   },
   proposers: {
     kind: 'integer',
     min: 1,
     max: 9,
-    commands: LOADS,
+    commands: RUNS,
     why: 'basic-paxos: nodes that propose at once, 1 by default',
+  },
+  grid: {
+    kind: 'flag',
+    fallback: false,
+    commands: TUNE,
+    why: 'measure the whole grid too, and say how near the search came',
+  },
+  sloP99Ms: {
+    kind: 'number',
+    unit: 'ms',
+    min: 0.001,
+    max: 60_000,
+    commands: TUNE,
+    why: 'the best throughput whose p99 is not above it',
+  },
+  budget: {
+    kind: 'number',
+    unit: 's',
+    min: 1,
+    max: 86_400,
+    commands: TUNE,
+    why: 'no trial begins that would end later; 60 by default, with --grid no bound',
   },
   layout: {
     kind: 'choice',
@@ -264,12 +289,12 @@ export const OPTIONS = {
     unit: 's',
     min: 0,
     max: 604_800,
-    commands: LOADS,
+    commands: RUNS,
     why: 'after the start of a trial, warm-up included',
   },
   killNode: {
     kind: 'kill',
-    commands: LOADS,
+    commands: RUNS,
     why: 'stop node ID at S seconds after the start of a trial',
   },
   slowDisk: {
@@ -291,22 +316,22 @@ export const OPTIONS = {
     commands: ALL,
     why: 'a fresh folder under the working directory by default',
   },
-  keep: { kind: 'flag', fallback: false, commands: LOADS, why: 'keep the data directory' },
+  keep: { kind: 'flag', fallback: false, commands: RUNS, why: 'keep the data directory' },
   allowTmpfs: {
     kind: 'flag',
     fallback: false,
     commands: ALL,
     why: 'run fsync on a tmpfs, with a warning in the result',
   },
-  config: { kind: 'text', isLocal: true, commands: LOADS, why: 'a file of the same keys' },
+  config: { kind: 'text', isLocal: true, commands: ALL, why: 'a file of the same keys' },
   json: { kind: 'text', isLocal: true, commands: ALL, why: 'write JSON to FILE; - is stdout' },
   progress: { kind: 'flag', isLocal: true, commands: ALL, why: 'on stderr, terminal or not' },
   out: {
     kind: 'text',
     isLocal: true,
-    fallback: 'results',
-    commands: ['suite'],
-    why: 'the folder that gets <date>-<commit>/',
+    fallbacks: { suite: 'results' },
+    commands: ['suite', 'tune'],
+    why: 'suite: the folder that gets <date>-<commit>/; tune: a file for --config',
   },
   adaptive: { kind: 'flag', isMissing: true, commands: LOADS, why: 'batch and depth by load' },
 } as const satisfies Readonly<Record<string, Option>>
@@ -315,7 +340,7 @@ export type OptionKey = keyof typeof OPTIONS
 
 /** What the contract names and this version refuses as `not available yet`. */
 export const MISSING_COMMANDS: readonly string[] = [
-  ...['tune', 'report', 'serve', 'put', 'get', 'del', 'cas', 'watch'],
+  ...['report', 'serve', 'put', 'get', 'del', 'cas', 'watch'],
   ...['sync', 'member', 'move-leader', 'endpoint', 'top'],
 ]
 

@@ -11,34 +11,24 @@ import {
   checkSizes,
   ONLY_BASIC,
 } from './option-checks.ts'
+import { keysOfFile } from './config-file.ts'
 import { checkMembers, checkMembersOf } from './option-members.ts'
-import { nodesOf, quorumsOf, sourcesOf, weightsOf } from './option-members.ts'
-import {
-  type CommandName,
-  flagOf,
-  type Option,
-  type OptionKey,
-  OPTIONS,
-  optionsOf,
-  rangeOf,
-} from './option-table.ts'
-import {
-  type BenchConfig,
-  type CompareConfig,
-  type EngineConfig,
-  type EngineConfigGiven,
-  type EngineName,
-  type KillNode,
-  type LoadConfig,
-  type PublicBenchConfig,
-  type PublicCompareConfig,
-  type RoleName,
-  type SlowDisk,
-  type SourceOf,
-  STATE_MACHINES,
+import { listOf, type Origin, valueOf, type Values } from './option-values.ts'
+import { type CommandName, flagOf, type Option, OPTIONS, optionsOf } from './option-table.ts'
+import type {
+  BenchConfig,
+  CompareConfig,
+  EngineConfig,
+  EngineConfigGiven,
+  EngineName,
+  LoadConfig,
+  PublicBenchConfig,
+  PublicCompareConfig,
+  PublicTuneConfig,
+  RoleName,
+  SourceOf,
+  TuneConfig,
 } from './types.ts'
-
-export const CONFIG_SCHEMA = 'xpaxos-config/1'
 
 export interface Raw {
   /** By camelCase key: text of the command line, `true` for a flag without a value. */
@@ -51,8 +41,6 @@ export type Parsed<Config> =
   | { readonly config: Config; readonly problems: readonly [] }
   | { readonly config: undefined; readonly problems: readonly string[] }
 
-type Values = Record<string, unknown>
-
 export function parseBench(raw: Raw): Parsed<BenchConfig> {
   const { values, given, problems, refused } = read('bench', raw)
   const engine = values['engine'] as EngineName
@@ -62,7 +50,7 @@ export function parseBench(raw: Raw): Parsed<BenchConfig> {
   checkLoad(load, relations)
   checkMembers(load, relations)
   checkMembersOf(engine, load, relations)
-  checkEngine(engine, load, given, engineConfigOf(engine, NOTHING_GIVEN), relations)
+  checkEngine(engine, load, given, defaultsOf(engine), relations)
   checkSizes(config, relations)
   return outcomeOf(config, problems, relations, refused)
 }
@@ -90,6 +78,30 @@ export function parseCompare(
   return outcomeOf(config, problems, relations, refused)
 }
 
+/** The sizes that are given are those that the tuned ones are compared with. */
+export function parseTune(raw: Raw): Parsed<TuneConfig> {
+  const { values, given, problems, refused } = read('tune', raw)
+  const load = loadOf(values)
+  const grid = values['grid'] === true
+  const budget = (values['budget'] as number | null) ?? (grid ? null : TUNE_BUDGET_S)
+  const bench = benchConfigOf('xpaxos', load, given, dataDirOf(values))
+  const config = { ...bench, grid, budget, sloP99Ms: values['sloP99Ms'] as number | null }
+  const relations: string[] = []
+  checkLoad(load, relations)
+  checkMembers(load, relations)
+  checkSizes(bench, relations)
+  const trialS = load.warmup + load.duration
+  if (budget !== null && budget <= trialS)
+    relations.push(`--budget: want more than --warmup + --duration (${trialS} s), one trial`)
+  if (budget !== null && load.inflight === 'best' && budget < SWEEP_BUDGET_S)
+    relations.push(`--budget: want at least ${SWEEP_BUDGET_S} with --inflight best, swept first`)
+  return outcomeOf(config, problems, relations, refused)
+}
+
+const TUNE_BUDGET_S = 60
+/** Ten probes, and as much again to tune. */
+const SWEEP_BUDGET_S = 40
+
 /** The benchmarks of a comparison, one an engine: what the engine does not take is its default. */
 export function rowsOf(config: CompareConfig): BenchConfig[] {
   const { engines, dataDir, ladder: _ladder, ...rest } = config
@@ -104,6 +116,10 @@ export function rowsOf(config: CompareConfig): BenchConfig[] {
 
 /** Results carry no path of the machine. */
 export function publicBench({ dataDir: _dataDir, ...config }: BenchConfig): PublicBenchConfig {
+  return config
+}
+
+export function publicTune({ dataDir: _dataDir, ...config }: TuneConfig): PublicTuneConfig {
   return config
 }
 
@@ -146,6 +162,9 @@ function engineConfigOf(engine: EngineName, given: EngineConfigGiven): EngineCon
     proposers: given.proposers ?? 1,
   }
 }
+
+export const defaultsOf = (engine: EngineName): EngineConfig =>
+  engineConfigOf(engine, NOTHING_GIVEN)
 
 function benchConfigOf(
   engine: EngineName,
@@ -218,25 +237,36 @@ const dataDirOf = (values: Values): string | null => values['dataDir'] as string
 
 function read(command: CommandName, raw: Raw) {
   const problems: string[] = []
-  const file = fileOf(command, raw.file, problems)
+  const taken = new Map<string, Option>(optionsOf(command))
+  const isTaken = (key: string): boolean => isOfFile(key, taken.get(key))
+  const isKnown = (key: string): boolean => Object.hasOwn(OPTIONS, key)
+  const file = keysOfFile(raw.file, { command, isTaken, isKnown }, problems)
   const values: Values = {}
   const refused: string[] = []
-  // The suite runs a comparison too: the options that it does not take are at their defaults.
-  const taken = optionsOf(command)
-  const rows = command === 'suite' ? [...optionsOf('compare'), ...taken] : taken
-  for (const [key, option] of rows) {
-    const source = raw.flags[key] ?? file[key]
-    const value = isGiven(source) ? valueOf(key, option, source, problems) : undefined
-    if (isGiven(source) && value === undefined) refused.push(flagOf(key))
+  // What a command does not take is at its default.
+  const all = new Map([...optionsOf(WIDER[command]), ...optionsOf(command)])
+  for (const [key, option] of all) {
+    const origin: Origin = isGiven(raw.flags[key]) ? 'flag' : 'file'
+    const source = origin === 'flag' ? raw.flags[key] : file[key]
+    const isUsed = isGiven(source) && (origin === 'flag' || isTaken(key))
+    const value = isUsed ? valueOf(key, option, source, origin, problems) : undefined
+    if (isUsed && value === undefined) refused.push(flagOf(key))
     values[key] = value ?? fallbackOf(command, option)
   }
   for (const key of Object.keys(raw.flags))
-    if (!taken.some(([known]) => known === key)) problems.push(`${flagOf(key)}: no such option`)
+    if (!taken.has(key)) problems.push(`${flagOf(key)}: no such option`)
   for (const given of [raw.flags, file])
     if (isGiven(given['inflight']) && isGiven(given['rate'])) problems.push(EXCLUSIVE)
   if (isGiven(raw.flags['inflight'])) values['rate'] = null // a flag outranks the file's other
   return { values, given: givenOf(values), problems, refused }
 }
+
+/** Of what belongs to the command line alone, a file may name the folder of the data. */
+const isOfFile = (key: string, option: Option | undefined): boolean =>
+  option !== undefined && (option.isLocal !== true || key === 'dataDir')
+
+/** Whose options make up a configuration: a suite runs a comparison, a tuner benchmarks. */
+const WIDER = { bench: 'bench', compare: 'compare', suite: 'compare', tune: 'bench' } as const
 
 const EXCLUSIVE = '--inflight and --rate: one or the other (closed or open loop)'
 
@@ -244,121 +274,6 @@ const isGiven = (source: unknown): boolean => source !== undefined && source !==
 
 function fallbackOf(command: CommandName, option: Option): unknown {
   return option.fallbacks?.[command] ?? option.fallback ?? null
-}
-
-function fileOf(command: CommandName, file: unknown, problems: string[]): Values {
-  if (file === undefined) return {}
-  if (typeof file !== 'object' || file === null || Array.isArray(file)) {
-    problems.push('--config: want a JSON object')
-    return {}
-  }
-  const { schema, ...keys } = file as Values
-  if (schema !== CONFIG_SCHEMA) problems.push(`--config: want "schema": "${CONFIG_SCHEMA}"`)
-  const known = new Map<string, Option>(optionsOf(command))
-  for (const key of Object.keys(keys)) {
-    const option = known.get(key)
-    if (option === undefined || (option.isLocal === true && key !== 'dataDir'))
-      problems.push(
-        `--config: ${key}: ${key in OPTIONS ? `not a key of ${command}` : 'no such key'}`,
-      )
-  }
-  return keys
-}
-
-/** undefined: refused, and said so. */
-function valueOf(key: OptionKey, option: Option, source: unknown, problems: string[]): unknown {
-  const flag = flagOf(key)
-  if (option.isMissing === true) {
-    if (source !== false) problems.push(`${flag}: not available yet`)
-    return undefined
-  }
-  if (key === 'stateMachine' && isOther(source, STATE_MACHINES)) {
-    problems.push(`${flag}: ${source}: a MODULE is not available yet (want hash or kv)`)
-    return undefined
-  }
-  const value = parseValue(option, source)
-  if (value !== undefined) return value
-  const shown = source === true ? 'nothing' : shownOf(source)
-  problems.push(`${flag}: want ${rangeOf(option)}, not ${shown} (${option.why})`)
-  return undefined
-}
-
-const isOther = (source: unknown, known: readonly string[]): source is string =>
-  typeof source === 'string' && source !== '' && !known.includes(source)
-
-const shownOf = (source: unknown): string =>
-  typeof source === 'string' && source !== '' ? source : JSON.stringify(source)
-
-/** undefined: refused. */
-function parseValue(option: Option, source: unknown): unknown {
-  switch (option.kind) {
-    case 'integer':
-    case 'number':
-      return numberOf(option, source)
-    case 'choice':
-      return option.choices!.includes(source as string) ? source : undefined
-    case 'list':
-      return parseList(option, source)
-    case 'inflight':
-      return source === 'best' ? source : numberOf(option, source)
-    case 'kill':
-      return killOf(source)
-    case 'slow':
-      return slowOf(source)
-    case 'weights':
-      return weightsOf(source)
-    case 'nodes':
-      return nodesOf(source)
-    case 'sources':
-      return sourcesOf(source)
-    case 'quorums':
-      return quorumsOf(source)
-    case 'text':
-      return typeof source === 'string' && source !== '' ? source : undefined
-    case 'flag':
-      return typeof source === 'boolean' ? source : undefined
-  }
-}
-
-function numberOf({ kind, min, max }: Option, source: unknown): number | undefined {
-  const isText = typeof source === 'string' && /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(source)
-  const value = isText ? Number(source) : source
-  if (typeof value !== 'number' || !Number.isFinite(value)) return undefined
-  if (kind !== 'number' && !Number.isInteger(value)) return undefined
-  return value >= min! && value <= max! ? value : undefined
-}
-
-const listOf = (source: unknown): string[] =>
-  Array.isArray(source) ? source.map(String) : typeof source === 'string' ? source.split(',') : []
-
-function parseList({ choices }: Option, source: unknown): string[] | undefined {
-  const parts = listOf(source).map((part) => part.trim())
-  return parts.length > 0 && parts.every((part) => choices!.includes(part)) ? parts : undefined
-}
-
-function killOf(source: unknown): KillNode | undefined {
-  const { node, atS } = typeof source === 'string' ? splitKill(source) : ((source ?? {}) as Values)
-  const isNode = typeof node === 'number' && Number.isInteger(node) && node >= 1 && node <= 9
-  const isTime = typeof atS === 'number' && Number.isFinite(atS) && atS >= 0
-  return isNode && isTime ? { node, atS } : undefined
-}
-
-function splitKill(text: string): Values {
-  const [, node, atS] = /^n?(\d+)@(\d+(?:\.\d+)?)$/.exec(text) ?? []
-  return node === undefined ? {} : { node: Number(node), atS: Number(atS) }
-}
-
-function slowOf(source: unknown): SlowDisk | undefined {
-  const { node, factor } =
-    typeof source === 'string' ? splitSlow(source) : ((source ?? {}) as Values)
-  const isNode = typeof node === 'number' && Number.isInteger(node) && node >= 1 && node <= 9
-  const isFactor = typeof factor === 'number' && factor >= 1 && factor <= 10_000
-  return isNode && isFactor ? { node, factor } : undefined
-}
-
-function splitSlow(text: string): Values {
-  const [, node, factor] = /^n?(\d+):(\d+(?:\.\d+)?)$/.exec(text) ?? []
-  return node === undefined ? {} : { node: Number(node), factor: Number(factor) }
 }
 
 function outcomeOf<Config>(

@@ -19,13 +19,13 @@ export type Api = (typeof APIS)[number]
 export type Layout = (typeof LAYOUTS)[number]
 export type StateMachineName = (typeof STATE_MACHINES)[number]
 
-/** Stop node `node` (1-based) `atS` seconds after the start of a trial, warm-up included. */
 /** The disk of a node takes so many times as long. */
 export interface SlowDisk {
   readonly node: number
   readonly factor: number
 }
 
+/** Stop node `node` (1-based) `atS` seconds after the start of a trial, warm-up included. */
 export interface KillNode {
   readonly node: number
   readonly atS: number
@@ -119,6 +119,19 @@ export interface PublicCompareConfig extends LoadConfig, EngineConfigGiven {
 }
 
 export interface CompareConfig extends PublicCompareConfig {
+  readonly dataDir: string | null
+}
+
+/** A tuning as it appears in results; the sizes are those that it is compared with. */
+export interface PublicTuneConfig extends PublicBenchConfig {
+  readonly grid: boolean
+  /** p99 must not be above it; null: most throughput. */
+  readonly sloP99Ms: number | null
+  /** Seconds for the whole run; null: no bound. */
+  readonly budget: number | null
+}
+
+export interface TuneConfig extends PublicTuneConfig {
   readonly dataDir: string | null
 }
 
@@ -292,6 +305,82 @@ export interface CompareResult {
   readonly config: PublicCompareConfig
   /** Rows of engines that have at least one trial, in the order of `config.engines`. */
   readonly rows: readonly CompareRow[]
+  readonly violations: readonly string[]
+  readonly partial: boolean
+}
+
+/** What tuning chooses. */
+export interface Sizes {
+  readonly batchMaxBytes: number
+  readonly pipelineDepth: number
+}
+
+/** Sizes and what they gave: medians of `trials` trials. */
+export interface TunePoint extends Sizes {
+  readonly throughputPerS: number
+  readonly latencyUs: LatencyUs
+  /** null: too little was measured for a prediction. */
+  readonly predictedThroughputPerS: number | null
+  readonly trials: number
+}
+
+/** What one round costs a thread, or the cores together; syncs of its logs come on top. */
+export interface TuneResource {
+  readonly name: string
+  readonly fixedUs: number
+  readonly perEntryNs: number
+  /** Logs whose syncs it waits for. */
+  readonly logs: number
+}
+
+/** What the model was fitted to: docs/tuning.md. */
+export interface TuneModel {
+  /** Bytes of an entry in a batch. */
+  readonly entryBytes: number
+  readonly roundTripMs: number
+  /** A sync of nothing, and of each MiB more. */
+  readonly syncMs: number
+  readonly syncMsPerMib: number
+  /** What a lone round takes beside round trip and syncs. */
+  readonly restUs: number
+  readonly restNsPerEntry: number
+  readonly resources: readonly TuneResource[]
+}
+
+export const TUNE_LANES = ['given', 'search', 'grid'] as const
+
+/** Fresh trials of one choice, interleaved with those of the others. */
+export interface TuneLane extends Sizes {
+  readonly lane: (typeof TUNE_LANES)[number]
+  readonly throughputs: readonly number[]
+  readonly throughputPerS: Spread
+  readonly latencyUs: LatencySpreads
+  /** Throughput to the given sizes' in the same round, 95 % interval. */
+  readonly ratio: { readonly median: number; readonly low: number; readonly high: number }
+  readonly p: number | null
+}
+
+export interface TuneResult {
+  readonly schema: 'xpaxos-tune/1'
+  readonly environment: Environment
+  readonly config: PublicTuneConfig
+  /** Empty unless `--inflight best` asked for it. */
+  readonly sweep: readonly SweepPoint[]
+  /** In the order in which they were first measured. */
+  readonly points: readonly TunePoint[]
+  /** null: nothing was measured, or nothing keeps the p99 that was asked for. */
+  readonly best: TunePoint | null
+  /** The adaptive engine's point: always null, there is none yet. */
+  readonly adaptive: TunePoint | null
+  /** What the search alone chose. */
+  readonly searchBest: TunePoint | null
+  /** The best of the whole grid; null without `--grid`. */
+  readonly gridBest: TunePoint | null
+  readonly model: TuneModel | null
+  /** The given sizes first; empty when the run ended before. */
+  readonly validation: readonly TuneLane[]
+  readonly rationale: readonly string[]
+  readonly warnings: readonly string[]
   readonly violations: readonly string[]
   readonly partial: boolean
 }

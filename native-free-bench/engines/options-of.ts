@@ -87,7 +87,7 @@ export function engineOptions(config: BenchConfig): CommonOptions {
  * caller's thread; else it is the engine's own choice (docs/decisions/0003). On more than two cores
  * that was not measured: there threads begin to help earlier.
  */
-function layoutOf({ layout, inflight, engine }: BenchConfig): BenchConfig['layout'] {
+export function layoutOf({ layout, inflight, engine }: BenchConfig): BenchConfig['layout'] {
   if (layout !== 'auto' || typeof inflight !== 'number') return layout
   const isCrowded = availableParallelism() <= 2 && engine !== 'basic-paxos'
   const most = isCrowded ? CROWDED_INLINE_UP_TO : INLINE_UP_TO

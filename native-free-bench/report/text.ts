@@ -120,7 +120,7 @@ function sweepText(engine: string, sweep: readonly SweepPoint[]): string {
   return `\n${engine}, sweep:\n` + table([['inflight', 'throughput', 'p99'], ...points])
 }
 
-function notesText(notes: readonly string[], isPartial: boolean): string {
+export function notesText(notes: readonly string[], isPartial: boolean): string {
   const all = [...new Set(notes)]
   if (isPartial) all.push('interrupted: the result is partial')
   return all.length === 0 ? '' : '\n' + all.map((note) => `note: ${note}\n`).join('')

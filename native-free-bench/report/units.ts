@@ -7,6 +7,12 @@ const SCALES = [
   [1, ''],
 ] as const
 
+const BINARY = [
+  [2 ** 20, 'MiB'],
+  [2 ** 10, 'KiB'],
+  [1, 'B'],
+] as const
+
 /** 12_345_678 -> '12.3 M/s'. */
 export const perSecond = (value: number): string => `${scaled(value)}/s`
 
@@ -36,4 +42,11 @@ export function digits(value: number): string {
 export function scaled(value: number): string {
   const [scale, prefix] = SCALES.find(([least]) => value >= least * 0.9995) ?? SCALES[3]
   return `${digits(value / scale)} ${prefix}`
+}
+
+/** 1_048_576 -> '1 MiB', 5_000 -> '4.88 KiB'. */
+export function bytes(value: number): string {
+  const [scale, unit] = BINARY.find(([least]) => value >= least) ?? BINARY[2]
+  const amount = value / scale
+  return `${Number.isInteger(amount) ? amount : digits(amount)} ${unit}`
 }

@@ -1,17 +1,19 @@
 /**
- * The bodies of bench, compare and suite: parse, run under hooks, print, write, and say how it
- * ended. Nothing is written before the options are known to be sound. SIGINT and SIGTERM end the
+ * The bodies of bench, compare, suite and tune: parse, run under hooks, print, write, and say how
+ * it ended. Nothing is written before the options are known to be sound. SIGINT and SIGTERM end the
  * run early and keep what is complete; a second one ends the process.
  */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { CommandName } from '../../native-free-bench/option-table.ts'
-import { parseBench, parseCompare, type Raw } from '../../native-free-bench/options.ts'
+import { parseBench, parseCompare, parseTune, type Raw } from '../../native-free-bench/options.ts'
+import { tuneText } from '../../native-free-bench/report/tune-text.ts'
 import { benchText, compareText, violationText } from '../../native-free-bench/report/text.ts'
 import { jsonOf, suiteText, writeResults } from '../../native-free-bench/results.ts'
-import type { BenchResult, CompareResult } from '../../native-free-bench/types.ts'
+import { tunedConfigOf } from '../../native-free-bench/tune/tuned-config.ts'
+import type { BenchResult, CompareResult, TuneResult } from '../../native-free-bench/types.ts'
 import { type Exit, EXIT } from './exit.ts'
-import { type Flags, outputProblems, refuse, withHooks } from './hooks.ts'
+import { fileProblems, type Flags, outputProblems, refuse, withHooks } from './hooks.ts'
 
 /** @throws UsageError with every problem of the command line at once */
 export async function runCommand(
@@ -26,6 +28,8 @@ export async function runCommand(
       return compare(raw, problems)
     case 'suite':
       return suite(raw, problems)
+    case 'tune':
+      return tune(raw, problems)
   }
 }
 
@@ -64,10 +68,25 @@ async function suite(raw: Raw, problems: readonly string[]): Promise<Exit> {
   return report(raw.flags, result, `${compareText(result)}\n${text}written: ${join(out, folder)}\n`)
 }
 
+async function tune(raw: Raw, problems: readonly string[]): Promise<Exit> {
+  const { config, problems: found } = parseTune(raw)
+  const { out } = raw.flags
+  refuse(problems, found, outputProblems(raw.flags), fileProblems('--out', out))
+  const { runTune } = await import('../../native-free-bench/tune/run-tune.ts')
+  const { runTrial } = await import('../../native-free-bench/run-trial.ts')
+  const result = await withHooks(raw.flags, (hooks) => runTune(config!, hooks, runTrial))
+  const { best, violations } = result
+  const isWritten = typeof out === 'string' && best !== null && violations.length === 0
+  if (isWritten) writeFileSync(out, jsonOf(tunedConfigOf(result.config, best)))
+  const text = `${tuneText(result)}${isWritten ? `\nwritten: ${out}\n` : ''}`
+  const exit = await report(raw.flags, result, text)
+  return exit === EXIT.done && best === null ? EXIT.failed : exit
+}
+
 /** Violations first, then the result; JSON on stdout leaves nothing else there. */
 async function report(
   flags: Flags,
-  result: BenchResult | CompareResult,
+  result: BenchResult | CompareResult | TuneResult,
   text: string,
 ): Promise<Exit> {
   const { json } = flags

@@ -15,16 +15,20 @@ export function refuse(...lists: readonly (readonly string[])[]): void {
 }
 
 /** Found before minutes are spent: where JSON goes must be writable when the run is over. */
-export function outputProblems({ json }: Flags): string[] {
-  if (typeof json !== 'string' || json === '-' || json === '') return []
-  const folder = dirname(resolve(json))
+export const outputProblems = ({ json }: Flags): string[] =>
+  json === '-' ? [] : fileProblems('--json', json)
+
+/** Whether a file can be written, if one is named. */
+export function fileProblems(flag: string, path: unknown): string[] {
+  if (typeof path !== 'string' || path === '') return []
+  const folder = dirname(resolve(path))
   try {
-    const isFolder = existsSync(json) && statSync(json).isDirectory()
-    if (isFolder) return [`--json: ${json} is a folder`]
-    accessSync(existsSync(json) ? json : folder, constants.W_OK)
+    const isFolder = existsSync(path) && statSync(path).isDirectory()
+    if (isFolder) return [`${flag}: ${path} is a folder`]
+    accessSync(existsSync(path) ? path : folder, constants.W_OK)
     return []
   } catch {
-    return [`--json: cannot write ${json}`]
+    return [`${flag}: cannot write ${path}`]
   }
 }
 

@@ -5,7 +5,6 @@
  * written; 130 interrupted. Bodies of commands are imported when they run, so that no command
  * loads what another needs. Results go to stdout, all else to stderr.
  */
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option as Flag } from 'commander'
 import {
   type CommandName,
@@ -17,12 +16,14 @@ import {
   rangeOf,
 } from '../../native-free-bench/option-table.ts'
 import { packageVersion } from '../../native-free-bench/environment.ts'
+import { readConfigFile } from './config-file.ts'
 import { type Exit, EXIT, exitOf, UsageError } from './exit.ts'
 
 const SUMMARIES: Record<CommandName, string> = {
   bench: 'measure one engine under one load',
   compare: 'measure several engines side by side',
   suite: 'run the micro-benchmarks and a comparison of a minute; write results/',
+  tune: 'find batch and pipeline sizes for a load on this machine, and say why',
 }
 
 /** Runs one command line; the exit status. */
@@ -72,7 +73,9 @@ function addCommand(program: Command, name: CommandName, onExit: (exit: Exit) =>
     const flags: Readonly<Record<string, unknown>> = command.opts()
     const problems = unknownOf(command.args)
     const { runCommand } = await import('./commands.ts')
-    onExit(await runCommand(name, { flags, file: configFileOf(flags, problems) }, problems))
+    onExit(
+      await runCommand(name, { flags, file: readConfigFile(flags['config'], problems) }, problems),
+    )
   })
 }
 
@@ -241,18 +244,6 @@ function unknownOf(args: readonly string[]): string[] {
     if (arg.startsWith('-')) return [`${arg.replace(/=.*/, '')}: no such option`]
     return i > 0 && args[i - 1]!.startsWith('-') ? [] : [`${arg}: unexpected argument`]
   })
-}
-
-function configFileOf(flags: Readonly<Record<string, unknown>>, problems: string[]): unknown {
-  const path = flags['config']
-  if (typeof path !== 'string') return undefined
-  try {
-    return JSON.parse(readFileSync(path, 'utf8')) as unknown
-  } catch (error) {
-    const isSyntax = error instanceof SyntaxError
-    problems.push(`--config: ${isSyntax ? 'not JSON' : `cannot read ${path}`}`)
-    return undefined
-  }
 }
 
 // Imported by tests, run as a program: links in bin folders resolve to this file.

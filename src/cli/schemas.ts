@@ -14,6 +14,8 @@ import {
   ROLES,
   STATE_MACHINES,
   TRANSPORTS,
+  TUNE_LANES,
+  type TuneResult,
 } from '../../native-free-bench/types.ts'
 
 const count = z.int().min(0)
@@ -199,6 +201,9 @@ export const benchResultSchema = z
   })
   .readonly()
 
+const ratio = z.strictObject({ median: amount, low: amount, high: amount }).readonly()
+const probability = z.number().min(0).max(1).nullable()
+
 const compareRow = z
   .strictObject({
     label: z.string(),
@@ -208,8 +213,8 @@ const compareRow = z
     trials: z.array(trial).readonly(),
     throughputPerS: spread,
     latencyUs: latencySpreads,
-    ratio: z.strictObject({ median: amount, low: amount, high: amount }).readonly(),
-    p: z.number().min(0).max(1).nullable(),
+    ratio,
+    p: probability,
   })
   .readonly()
 
@@ -224,15 +229,90 @@ export const compareResultSchema = z
   })
   .readonly()
 
+const sizes = { batchMaxBytes: positive, pipelineDepth: positive }
+const tunePoint = z
+  .strictObject({
+    ...sizes,
+    throughputPerS: amount,
+    latencyUs,
+    predictedThroughputPerS: amount.nullable(),
+    trials: positive,
+  })
+  .readonly()
+
+const tuneModel = z
+  .strictObject({
+    entryBytes: positive,
+    ...{ roundTripMs: amount, syncMs: amount, syncMsPerMib: amount },
+    ...{ restUs: amount, restNsPerEntry: amount },
+    resources: z
+      .array(
+        z
+          .strictObject({
+            ...{ name: z.string(), fixedUs: amount, perEntryNs: amount, logs: count },
+          })
+          .readonly(),
+      )
+      .readonly(),
+  })
+  .readonly()
+
+const tuneLane = z
+  .strictObject({
+    lane: z.enum(TUNE_LANES),
+    ...sizes,
+    throughputs: z.array(amount).readonly(),
+    throughputPerS: spread,
+    latencyUs: latencySpreads,
+    ratio,
+    p: probability,
+  })
+  .readonly()
+
+export const tuneResultSchema = z
+  .strictObject({
+    schema: z.literal('xpaxos-tune/1'),
+    environment,
+    config: z
+      .strictObject({
+        engine,
+        ...load,
+        ...engineKnobs,
+        grid: z.boolean(),
+        sloP99Ms: amount.nullable(),
+        budget: amount.nullable(),
+      })
+      .readonly(),
+    sweep,
+    points: z.array(tunePoint).readonly(),
+    best: tunePoint.nullable(),
+    adaptive: tunePoint.nullable(),
+    searchBest: tunePoint.nullable(),
+    gridBest: tunePoint.nullable(),
+    model: tuneModel.nullable(),
+    validation: z.array(tuneLane).readonly(),
+    rationale: z.array(z.string()).readonly(),
+    warnings: z.array(z.string()).readonly(),
+    violations,
+    partial: z.boolean(),
+  })
+  .readonly()
+
 /** Fails to compile unless both types are assignable to each other. */
 type Same<A, B> = [A, B] extends [B, A] ? true : false
 true satisfies Same<z.infer<typeof benchResultSchema>, BenchResult>
 true satisfies Same<z.infer<typeof compareResultSchema>, CompareResult>
+true satisfies Same<z.infer<typeof tuneResultSchema>, TuneResult>
+
+const SCHEMAS = {
+  'xpaxos-bench/1': benchResultSchema,
+  'xpaxos-compare/1': compareResultSchema,
+  'xpaxos-tune/1': tuneResultSchema,
+}
 
 /** One line a problem: the path in the result, and what is wrong there. */
-export function schemaProblems(result: BenchResult | CompareResult): string[] {
-  const schema = result.schema === 'xpaxos-bench/1' ? benchResultSchema : compareResultSchema
-  const { error } = schema.safeParse(result)
+export function schemaProblems(result: BenchResult | CompareResult | TuneResult): string[] {
+  const { error } = SCHEMAS[result.schema].safeParse(result)
   return (error?.issues ?? []).map(({ path, message }) => `${path.join('.')}: ${message}`)
 }
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { optionsOf } from '../../native-free-bench/option-table.ts'
-import { parseBench, parseCompare, rowsOf } from '../../native-free-bench/options.ts'
+import { parseBench, parseCompare, parseTune, rowsOf } from '../../native-free-bench/options.ts'
 import { benchOf, compareOf } from './report-fixtures.ts'
 
 type Flags = Readonly<Record<string, unknown>>
@@ -200,7 +200,8 @@ test('an inflight flag outranks the rate of a config file, and the other way rou
 
 test.each<[name: string, file: unknown, want: string]>([
   ['an array', [], '--config: want a JSON object'],
-  ['another schema', { schema: 'x/1' }, '--config: want "schema": "xpaxos-config/1"'],
+  ['another schema', { schema: 'x/1' }, '--config: schema: want "xpaxos-config/1", not "x/1"'],
+  ['no schema', { nodes: 3 }, '--config: schema: want "xpaxos-config/1", not none'],
   ['an unknown key', { schema: 'xpaxos-config/1', speed: 1 }, '--config: speed: no such key'],
   [
     'a key of another command',
@@ -208,9 +209,58 @@ test.each<[name: string, file: unknown, want: string]>([
     '--config: engines: not a key of bench',
   ],
   ['a key of no result', { schema: 'xpaxos-config/1', json: 'x' }, '--config: json: not a key'],
-  ['a bad value', { schema: 'xpaxos-config/1', nodes: 'x' }, '--nodes: want an integer'],
+  [
+    'a value out of its range',
+    { schema: 'xpaxos-config/1', nodes: 10 },
+    '--config: nodes: want an integer in [1, 9], not 10 (members of the cluster)',
+  ],
+  [
+    'a number in quotes',
+    { schema: 'xpaxos-config/1', payload: '64' },
+    '--config: payload: want an integer in [1, 1048576] bytes, not "64"',
+  ],
+  [
+    'a fraction for a whole number',
+    { schema: 'xpaxos-config/1', pipelineDepth: 1.5 },
+    '--config: pipelineDepth: want an integer in [1, 1024] rounds, not 1.5',
+  ],
+  [
+    'a text for a switch',
+    { schema: 'xpaxos-config/1', keep: 'yes' },
+    '--config: keep: want true or false, not "yes"',
+  ],
+  [
+    'an object for a list',
+    { schema: 'xpaxos-config/1', roles: {} },
+    '--config: roles: want a list like leader,follower of leader, follower, logger, learner',
+  ],
+  ['a name of every object', { schema: 'xpaxos-config/1', toString: 1 }, 'toString: no such key'],
+  [
+    'what is not built',
+    { schema: 'xpaxos-config/1', adaptive: true },
+    '--config: adaptive: not available yet',
+  ],
 ])('a config file with %s is refused', (_name, file, want) => {
   expect(parseBench({ flags: {}, file }).problems).toEqual([expect.stringContaining(want)])
+})
+
+test('all problems of a config file come at once, with those of the flags', () => {
+  const file = { schema: 'xpaxos-config/2', speed: 1, nodes: 0, clients: '2' }
+  const { problems } = parseBench({ flags: { payload: 'x' }, file })
+  expect(problems.map((line) => line.split(':').slice(0, 2).join(':')).sort()).toEqual(
+    [
+      '--config: clients',
+      '--config: nodes',
+      '--config: schema',
+      '--config: speed',
+      '--payload: want an integer in [1, 1048576] bytes, not x (size of an entry)',
+    ].sort(),
+  )
+})
+
+test('a flag replaces a bad value of a config file, which is not looked at', () => {
+  const file = { schema: 'xpaxos-config/1', nodes: 99 }
+  expect(parseBench({ flags: { nodes: '5' }, file }).config).toMatchObject({ nodes: 5 })
 })
 
 test.each(['xpaxos', 'multi-paxos', 'basic-paxos', 'limit'])(
@@ -247,6 +297,46 @@ test.each<[flags: Flags, want: string]>([
   [{ engine: 'xpaxos' }, '--engine: no such option'],
 ])('compare refuses %o in one line', (flags, want) => {
   expect(parseCompare({ flags }).problems).toEqual([expect.stringContaining(want)])
+})
+
+test('compare, suite and tune read the file that bench reads, each its own keys', () => {
+  const file = { schema: 'xpaxos-config/1', batchMaxBytes: 65_536, pipelineDepth: 4 }
+  const want = { batchMaxBytes: 65_536, pipelineDepth: 4 }
+  expect(parseBench({ flags: {}, file }).config).toMatchObject(want)
+  expect(parseCompare({ flags: {}, file }).config).toMatchObject(want)
+  expect(parseCompare({ flags: {}, file }, 'suite').config).toMatchObject(want)
+  expect(parseTune({ flags: {}, file }).config).toMatchObject(want)
+  const withLoad = { ...file, payload: 64, budget: 5 }
+  expect(parseCompare({ flags: {}, file: withLoad }, 'suite').problems).toEqual([
+    '--config: payload: not a key of suite',
+    '--config: budget: not a key of suite',
+  ])
+  const bad = { ...file, payload: 'x' }
+  expect(parseCompare({ flags: {}, file: bad }, 'suite').problems).toHaveLength(1)
+  expect(parseTune({ flags: {}, file: withLoad }).config).toMatchObject({ payload: 64, budget: 5 })
+})
+
+test('tune: a minute of short trials, and no bound for a whole grid', () => {
+  expect(parseTune({ flags: {} }).config).toMatchObject({
+    ...{ engine: 'xpaxos', budget: 60, grid: false, sloP99Ms: null, inflight: 65_536 },
+    ...{ duration: 0.5, warmup: 0.7, trials: 5, killNode: null, keep: false },
+  })
+  expect(parseTune({ flags: { grid: true } }).config).toMatchObject({ grid: true, budget: null })
+  expect(parseTune({ flags: { grid: true, budget: '9' } }).config).toMatchObject({ budget: 9 })
+  expect(parseTune({ flags: { sloP99Ms: '2.5' } }).config).toMatchObject({ sloP99Ms: 2.5 })
+})
+
+test.each<[flags: Flags, want: string]>([
+  [{ budget: '0' }, '--budget: want a number in [1, 86400] s, not 0'],
+  [{ budget: '2', duration: '5' }, '--budget: want more than --warmup + --duration (5.7 s)'],
+  [{ budget: '20', inflight: 'best' }, '--budget: want at least 40 with --inflight best'],
+  [{ sloP99Ms: '0' }, '--slo-p99-ms: want a number in [0.001, 60000] ms, not 0'],
+  [{ engine: 'limit' }, '--engine: no such option'],
+  [{ killNode: '2@1' }, '--kill-node: no such option'],
+  [{ keep: true }, '--keep: no such option'],
+  [{ jitterMs: '5' }, '--jitter-ms: want at most --rtt-ms (0)'],
+])('tune refuses %o in one line', (flags, want) => {
+  expect(parseTune({ flags }).problems).toEqual([expect.stringContaining(want)])
 })
 
 test('the suite takes no load options and runs short interleaved trials', () => {

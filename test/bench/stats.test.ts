@@ -127,18 +127,55 @@ test('a bootstrap interval of the median covers the truth about as often as it s
   expect(covered).toBeGreaterThanOrEqual(52)
 })
 
+// How often a resample's median is the lowest value or the two lowest is a sum of binomials: of 3
+// values 7/27; of 7 values 1 % and 11 %; so the 2.5 % quantile is known without chance.
+test.each<[count: number, low: number, high: number]>([
+  [2, 1, 2],
+  [3, 1, 3],
+  [5, 1, 5],
+  [7, 2, 6],
+])('the bootstrap interval of the median of 1 to %d is %d to %d', (count, low, high) => {
+  const values = Array.from({ length: count }, (_, i) => i + 1)
+  for (let seed = 1; seed <= 3; seed++) expect(bootstrap(values, seed)).toMatchObject({ low, high })
+})
+
+test('a bootstrap needs no order, and leaves the values as they are', () => {
+  const values = Object.freeze([5, 1, 4, 2, 3, 7, 6])
+  expect(bootstrap(values, 1)).toMatchObject({ median: 4, low: 2, high: 6 })
+})
+
 // Exact p by counting arrangements (2/20, 2/252); with ties, scipy 1's mannwhitneyu, asymptotic.
 test.each<[name: string, a: number[], b: number[], u: number, p: number]>([
   ['3 below 3', [1, 2, 3], [4, 5, 6], 0, 0.1],
   ['5 below 5', [1, 2, 3, 4, 5], [6, 7, 8, 9, 10], 0, 2 / 252],
   ['one pair', [1], [2], 0, 1],
   ['interleaved', [1, 3, 5], [2, 4, 6], 3, 0.7],
+  // The example of scipy's documentation; 5 against 4, exact.
+  ['the ages of scipy', [19, 22, 16, 29, 24], [20, 11, 17, 12], 3, 1 / 9],
+  // The tables' critical value of 5 against 5 at 5 % is 2: 2 x 4/252, and 3 is 2 x 7/252.
+  ['at the critical value', [1, 2, 3, 4, 7], [5, 6, 8, 9, 10], 2, 8 / 252],
+  ['just above it', [1, 2, 3, 4, 8], [5, 6, 7, 9, 10], 3, 14 / 252],
   ['equal values', [2, 2, 2], [2, 2, 2], 4.5, 1],
   ['ties, by the normal approximation', [1, 2, 2, 3], [2, 3, 4, 5], 2.5, 0.136_658],
 ])('Mann-Whitney: %s', (_name, a, b, u, p) => {
   expect(mannWhitney(a, b).u).toBe(u)
   expect(mannWhitney(a, b).p).toBeCloseTo(p, 4)
   expect(mannWhitney(b, a)).toEqual(mannWhitney(a, b))
+})
+
+test('Mann-Whitney: far apart and many, the normal tail is right to four digits', () => {
+  const [a, b] = [15, 15].map((count, side) =>
+    Array.from({ length: count }, (_, i) => side * 20 + i),
+  )
+  // z = (112.5 - 0.5) / sqrt(225 x 31 / 12) = 4.6456
+  const { u, p } = mannWhitney(a!, b!)
+  expect(u).toBe(0)
+  const z = 112 / Math.sqrt((225 * 31) / 12)
+  // 2 (1 - Phi(z)) by its asymptotic series, here good to five digits.
+  const tail = 1 - 1 / z ** 2 + 3 / z ** 4 - 15 / z ** 6 + 105 / z ** 8 - 945 / z ** 10
+  const want = (2 * Math.exp((-z * z) / 2) * tail) / (z * Math.sqrt(2 * Math.PI))
+  expect(p / want).toBeGreaterThan(0.999)
+  expect(p / want).toBeLessThan(1.001)
 })
 
 test('U follows from the rank sum of simple-statistics', () => {

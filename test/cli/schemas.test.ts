@@ -8,6 +8,7 @@ import {
   compareResultSchema,
   jsonSchemaOf,
   schemaProblems,
+  tuneResultSchema,
 } from '../../src/cli/schemas.ts'
 import { benchOf, compareOf, hooksOf, trialOf } from '../bench/report-fixtures.ts'
 
@@ -16,6 +17,7 @@ const fake = () => Promise.resolve(trialOf(1000, 50))
 test.each([
   ['xpaxos-bench-1', benchResultSchema, 'Result of xpaxos bench'],
   ['xpaxos-compare-1', compareResultSchema, 'Result of xpaxos compare'],
+  ['xpaxos-tune-1', tuneResultSchema, 'Result of xpaxos tune'],
 ])(
   'docs/schemas/%s.schema.json is what the code checks (REWRITE=1 writes it)',
   (name, schema, title) => {
