@@ -260,6 +260,8 @@ export interface SweepPoint {
 
 export interface BenchResult {
   readonly schema: 'xpaxos-bench/1'
+  /** What measures it again, without the data directory. */
+  readonly command: string
   readonly environment: Environment
   readonly config: PublicBenchConfig
   /** Empty unless `--inflight best` asked for it. */
@@ -288,6 +290,8 @@ export interface CompareRow {
 
 export interface CompareResult {
   readonly schema: 'xpaxos-compare/1'
+  /** What measures it again, without the data directory. */
+  readonly command: string
   readonly environment: Environment
   readonly config: PublicCompareConfig
   /** Rows of engines that have at least one trial, in the order of `config.engines`. */

@@ -186,6 +186,7 @@ const violations = z.array(z.string()).readonly()
 export const benchResultSchema = z
   .strictObject({
     schema: z.literal('xpaxos-bench/1'),
+    command: z.string(),
     environment,
     config: benchConfig,
     sweep,
@@ -216,6 +217,7 @@ const compareRow = z
 export const compareResultSchema = z
   .strictObject({
     schema: z.literal('xpaxos-compare/1'),
+    command: z.string(),
     environment,
     config: compareConfig,
     rows: z.array(compareRow).readonly(),
