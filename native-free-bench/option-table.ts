@@ -315,7 +315,7 @@ export type OptionKey = keyof typeof OPTIONS
 
 /** What the contract names and this version refuses as `not available yet`. */
 export const MISSING_COMMANDS: readonly string[] = [
-  ...['tune', 'report', 'serve', 'put', 'get', 'del', 'cas', 'watch'],
+  ...['tune', 'serve', 'put', 'get', 'del', 'cas', 'watch'],
   ...['sync', 'member', 'move-leader', 'snapshot', 'endpoint', 'top'],
 ]
 

@@ -37,3 +37,29 @@ export function scaled(value: number): string {
   const [scale, prefix] = SCALES.find(([least]) => value >= least * 0.9995) ?? SCALES[3]
   return `${digits(value / scale)} ${prefix}`
 }
+
+/** Ticks of an axis: 20000 -> '20 k', without digits that say nothing. */
+export function rateTick(value: number): string {
+  const [scale, prefix] = SCALES.find(([least]) => value >= least * 0.9995) ?? SCALES[3]
+  return `${bare(value / scale)} ${prefix}`.trim()
+}
+
+/** 500 -> '500 us', 1500 -> '1.5 ms'. */
+export function latencyTick(us: number): string {
+  if (us < 1e3) return `${bare(us)} us`
+  return us < 1e6 ? `${bare(us / 1e3)} ms` : `${bare(us / 1e6)} s`
+}
+
+/** 4096 -> '4 KiB'. */
+export function bytes(value: number): string {
+  if (value < 1_024) return `${bare(value)} B`
+  return value < 2 ** 20 ? `${bare(value / 1_024)} KiB` : `${bare(value / 2 ** 20)} MiB`
+}
+
+/** 65536 -> '65,536'. */
+export const whole = (value: number): string =>
+  Math.round(value)
+    .toString()
+    .replace(/\B(?=(\d{3})+$)/g, ',')
+
+const bare = (value: number): string => String(Number(value.toPrecision(3)))
