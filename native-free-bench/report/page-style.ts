@@ -65,8 +65,9 @@ summary{cursor:pointer;color:var(--link);font-size:.92rem}
 table{width:100%;margin:10px 0;border-collapse:collapse;font-size:.88rem;
 font-variant-numeric:tabular-nums}
 caption{padding:4px 0;text-align:left;font-weight:600}
-th,td{padding:6px 10px;border-bottom:1px solid var(--edge);text-align:right;vertical-align:top}
-th:first-child,td:last-child:has(code),th:last-child:has(+ code){text-align:left}
+th,td{padding:6px 10px;border-bottom:1px solid var(--edge);text-align:right;vertical-align:top;
+overflow-wrap:break-word}
+th:first-child{text-align:left}
 tbody th{font-weight:500}
 thead th{color:var(--faint);font-weight:500}
 #verify td:nth-child(2),#verify th:nth-child(2),#verify td:last-child,#verify th:last-child,
@@ -78,7 +79,7 @@ thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%
 tr{padding:8px 0;border-bottom:1px solid var(--edge)}
 tbody th{padding:0 0 2px;border:0;font-weight:600;text-align:left}
 td,#verify td,#verify td:last-child{display:flex;justify-content:space-between;gap:16px;
-padding:1px 0;border:0;text-align:right}
+padding:1px 0;border:0;text-align:right;overflow-wrap:anywhere}
 td::before{content:attr(data-name);color:var(--faint);text-align:left}
 }
 @media print{
@@ -88,6 +89,8 @@ header,main{max-width:none;padding:0}
 section{border:0;padding:0;margin:0 0 18pt}
 .box,figure,tr,.card{break-inside:avoid}
 h2,h3{break-after:avoid}
+table{font-size:8.5pt}
+th,td{padding:2pt 4pt}
 details::details-content{content-visibility:visible;display:block;height:auto}
 summary{display:none}
 .charts{grid-template-columns:1fr 1fr}

@@ -20,7 +20,7 @@ import {
   verifySection,
 } from './sections/parts.ts'
 import { sizesSection } from './sections/sizes.ts'
-import { environmentText } from './sections/source.ts'
+import { environmentTexts } from './sections/source.ts'
 
 /** Files of a report by name: summary.md, report.html, and charts where there is what they show. */
 export function reportFiles(folder: Folder, isTuneMissing: boolean): Record<string, string> {
@@ -70,11 +70,11 @@ function headOf({ stored }: Folder): Pick<Report, 'title' | 'lead'> {
   const environments = stored.flatMap(({ origin }) => origin.environment ?? [])
   const first = environments.toSorted((a, b) => (a.startedAt < b.startedAt ? -1 : 1))[0]
   if (first === undefined) return { title: 'Results', lead: [] }
-  const machines = new Set(environments.map(({ cpuModel, kernel }) => `${cpuModel} ${kernel}`))
+  const places = environmentTexts(environments)
   const others =
-    machines.size > 1 ? ['Some results are of other machines: each says of which.'] : []
+    places.length > 1 ? ['Some results are of other machines or commits: each says of which.'] : []
   const title = `Results of ${first.startedAt.slice(0, 10)}`
-  return { title, lead: [`${environmentText(first)}.`, ...others] }
+  return { title, lead: [`${places[0]!}.`, ...others] }
 }
 
 const ofKind = <Kind extends Stored['kind']>(

@@ -22,6 +22,9 @@ const PEAKS: Readonly<Record<EngineName, number>> = {
 }
 const STAGES = ['receive', 'decide', 'fanout', 'wal', 'apply']
 
+/** What no line of a phone holds. */
+const LONG_WORD = 'a-word-that-does-not-end-'.repeat(6)
+
 /** A little up and down from trial to trial, always the same. */
 const wobble = (i: number): number => 1 + 0.08 * Math.sin(i * 2.4)
 
@@ -83,7 +86,7 @@ function tuneOf(): object {
     ...{ schema: 'xpaxos-tune/1', environment: ENVIRONMENT, points, best: gridBest, gridBest },
     command: 'xpaxos tune --grid',
     adaptive: { ...gridBest, batchMaxBytes: 90_000, throughputPerS: 14.4e6 },
-    rationale: ['batches of 256 KiB: the sync costs as much as 200 KiB of bytes'],
+    rationale: ['batches of 256 KiB: the sync costs as much as 200 KiB of bytes', LONG_WORD],
   }
 }
 
@@ -100,7 +103,7 @@ const layoutsOf = (): object => ({
 
 const figure = (name: string, median: number, isKept: boolean): object => ({
   ...{ name, claim: `${name} >= 0.5 x limit`, sense: 'at least', bound: 0.5, unit: 'ratio' },
-  ...{ values: [median], spread: { median, min: median, max: median }, isKept, note: 'a note' },
+  ...{ values: [median], spread: { median, min: median, max: median }, isKept, note: LONG_WORD },
 })
 
 const SUITES = {

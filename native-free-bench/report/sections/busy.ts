@@ -48,10 +48,10 @@ export function busyBlocks(rows: readonly Measured[], file: string): Block[] {
   ]
 }
 
-/** Medians over the trials; stages are named `n1.wal`. */
+/** Medians over the trials, node by node; stages are named `n1.wal`. */
 function busyOf(trials: readonly TrialView[]): Busy[] {
   const names = [...new Set(trials.flatMap(({ stages }) => Object.keys(stages)))]
-  return names.map((name) => {
+  return names.sort(byNode).map((name) => {
     const ratios = trials.map(({ stages }) => stages[name]?.busyRatio ?? 0)
     const dot = name.indexOf('.')
     const node = dot < 0 ? '' : name.slice(0, dot)
@@ -59,10 +59,15 @@ function busyOf(trials: readonly TrialView[]): Busy[] {
   })
 }
 
+/** Stages of a node stay in the order of the file, which is that of a batch's way. */
+const byNode = (a: string, b: string): number => nodeOf(a) - nodeOf(b)
+const nodeOf = (name: string): number => Number(/^n(\d+)[.]/.exec(name)?.[1] ?? 0)
+
 function chartOf({ label, engine, config }: Measured, busy: readonly Busy[], file: string): Chart {
   const nodes = [...new Set(busy.map(({ node }) => node))].slice(0, NODES_MAX)
   const seen = busy.filter(({ node, ratio }) => nodes.includes(node) && ratio >= NEVER_BUSY)
-  const stages = [...new Set(seen.map(({ stage }) => stage))]
+  const isSeen = (stage: string): boolean => seen.some((one) => one.stage === stage)
+  const stages = [...new Set(busy.map(({ stage }) => stage))].filter(isSeen)
   const ratioAt = (stage: string, node: string): number | null =>
     busy.find((one) => one.stage === stage && one.node === node)?.ratio ?? null
   return busyChart({

@@ -95,10 +95,11 @@ function chartOf(loads: readonly Load[]): Chart {
   const first = loads[0]!.benches[0]!
   return lineChart({
     id: idOf(first.origin.file, 'load'),
-    title: 'Latency against offered load',
+    title: 'Wait by offered rate',
+    note: 'solid: 99 of 100 are faster; dashed: half are',
     desc: loads.map(kneeText).join(' '),
     x: { label: 'entries offered a second', isLog: true, tickText: rateTick },
-    y: { label: 'latency: solid p99, dashed p50', isLog: true, tickText: latencyTick },
+    y: { label: 'latency', isLog: true, tickText: latencyTick },
     series: loads.flatMap(({ engine, benches }) => [
       { name: `${engine}, p99`, series: engine, points: benches.map(pointOf('p99')) },
       {

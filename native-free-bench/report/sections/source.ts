@@ -11,22 +11,35 @@ import { digits, percent, whole } from '../units.ts'
 const NOISE = 0.3
 const MEMORY_DISKS: readonly string[] = ['tmpfs', 'ramfs']
 
-export function environmentText(environment: Environment | null): string {
+/** Machine and code; when it was is `timeText`. */
+export function placeText(environment: Environment | null): string {
   if (environment === null) return 'where it ran is not in the file'
-  const { cpuModel, cores, memoryBytes, kernel, node, filesystem } = environment
+  const { cpuModel, cores, memoryBytes, kernel, node, filesystem, commit, dirty } = environment
   const gibibytes = digits(memoryBytes / 2 ** 30)
   const machine = `${cpuModel}, ${cores} cores, ${gibibytes} GiB; ${kernel}; Node ${node}`
-  return `${machine}; file system ${filesystem}; ${codeText(environment)}`
+  const code = `commit ${commit.slice(0, 12)}${dirty ? ' with local changes' : ''}`
+  return `${machine}; file system ${filesystem}; ${code}`
 }
 
-export function codeText({ commit, dirty, startedAt }: Environment): string {
-  const changes = dirty ? ' with local changes' : ''
-  return `commit ${commit.slice(0, 12)}${changes}; ${startedAt.slice(0, 16).replace('T', ' ')} UTC`
+/** A line a place, with the time, or from when to when. */
+export function environmentTexts(environments: readonly (Environment | null)[]): string[] {
+  const times = new Map<string, string[]>()
+  for (const one of environments) {
+    const place = placeText(one)
+    times.set(place, [...(times.get(place) ?? []), ...(one === null ? [] : [one.startedAt])])
+  }
+  return [...times].map(([place, all]) => `${place}${all.length > 0 ? `; ${timeText(all)}` : ''}`)
+}
+
+function timeText(times: readonly string[]): string {
+  const shown = times.map((time) => time.slice(0, 16).replace('T', ' ')).sort()
+  const [first, last] = [shown[0]!, shown.at(-1)!]
+  return first === last ? `${first} UTC` : `${first} to ${last} UTC`
 }
 
 /** Command, place, verdict and warnings. */
 export function sourceBlock(origins: readonly Origin[], trials: readonly TrialView[] = []): Block {
-  const environments = [...new Set(origins.map(({ environment }) => environmentText(environment)))]
+  const environments = environmentTexts(origins.map(({ environment }) => environment))
   const checked = trials.length === 0 ? [] : [safetyText(trials)]
   const warnings = [...new Set(trials.flatMap((trial) => trial.warnings))]
   const notes = [...environments, ...checked, ...warnings.map((text) => `Warning: ${text}`)]
