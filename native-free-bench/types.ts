@@ -122,6 +122,9 @@ export interface CompareConfig extends PublicCompareConfig {
   readonly dataDir: string | null
 }
 
+export const DISK_CACHES = ['volatile', 'not volatile', 'unknown'] as const
+export type DiskCache = (typeof DISK_CACHES)[number]
+
 export interface Environment {
   readonly commit: string
   readonly dirty: boolean
@@ -131,6 +134,8 @@ export interface Environment {
   readonly memoryBytes: number
   readonly kernel: string
   readonly filesystem: string
+  /** Of the disk under it: whether a power cut loses what was written and not synced. */
+  readonly diskCache: DiskCache
   readonly startedAt: string
 }
 

@@ -9,6 +9,7 @@ import { benchCommand, compareCommand } from '../../native-free-bench/command-of
 import type { Origin, Stored, TunePoint } from '../../native-free-bench/report/model.ts'
 import {
   APIS,
+  DISK_CACHES,
   DURABILITIES,
   ENGINES,
   LAYOUTS,
@@ -39,6 +40,7 @@ export const environmentShape = z.object({
   memoryBytes: amount,
   kernel: z.string(),
   filesystem: z.string(),
+  diskCache: z.enum(DISK_CACHES).default('unknown'),
   startedAt: z.string(),
 })
 

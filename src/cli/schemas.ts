@@ -8,6 +8,7 @@ import {
   APIS,
   type BenchResult,
   type CompareResult,
+  DISK_CACHES,
   DURABILITIES,
   ENGINES,
   LAYOUTS,
@@ -89,6 +90,7 @@ const environment = z
     memoryBytes: positive,
     kernel: z.string(),
     filesystem: z.string(),
+    diskCache: z.enum(DISK_CACHES),
     startedAt: z.iso.datetime(),
   })
   .readonly()

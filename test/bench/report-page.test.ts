@@ -125,7 +125,7 @@ test('every result shows its command, where it ran, and its verdict', () => {
   ])
     expect(text).toContain(command)
   expect(text).toContain(
-    'Imaginary CPU, 2 cores, 8.00 GiB; Linux 6.1; Node v22.0.0; file system ext4',
+    'Imaginary CPU, 2 cores, 8.00 GiB; Linux 6.1; Node v22.0.0; file system ext4, on a disk with',
   )
   expect(text).toMatch(/Safe: [\d,]+ of [\d,]+ acknowledged entries checked, 0 lost/)
 })

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { isTmpfs, mountTypeOf } from '../../native-free-bench/environment.ts'
+import { isTmpfs, mountOf } from '../../native-free-bench/environment.ts'
 import { violationsOf } from '../../native-free-bench/report/safety.ts'
 import { benchText, compareText, table } from '../../native-free-bench/report/text.ts'
 import { latency, perSecond, probability } from '../../native-free-bench/report/units.ts'
@@ -145,12 +145,13 @@ test('fsync on a tmpfs is refused, and runs with a warning when allowed', async 
   expect(JSON.stringify(result)).not.toContain('/dev/shm')
 })
 
-test('the file system of a path is that of the longest mount above it', () => {
+test('the file system and device of a path are those of the longest mount above it', () => {
   const mounts = 'a / ext4 rw\nb /data xfs rw\nc /data/my\\040disk tmpfs rw\nd /data xfs2 rw\n'
-  expect(mountTypeOf('/home', mounts)).toBe('ext4')
-  expect(mountTypeOf('/data/x', mounts)).toBe('xfs2')
-  expect(mountTypeOf('/database', mounts)).toBe('ext4')
-  expect(mountTypeOf('/data/my disk/x', mounts)).toBe('tmpfs')
+  expect(mountOf('/home', mounts)).toEqual({ device: 'a', name: 'ext4' })
+  expect(mountOf('/data/x', mounts)).toEqual({ device: 'd', name: 'xfs2' })
+  expect(mountOf('/database', mounts).name).toBe('ext4')
+  expect(mountOf('/data/my disk/x', mounts).name).toBe('tmpfs')
+  expect(mountOf('/', '')).toEqual({ device: '', name: 'unknown' })
 })
 
 test('compare: rounds alternate, so that no engine is always first', async () => {

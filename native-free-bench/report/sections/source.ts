@@ -2,7 +2,7 @@
  * What stands beside every figure: the command that makes it again, where it ran, how the check of
  * safety ended, warnings; and, loudly, what skipped durability or broke a promise. Pure.
  */
-import type { Environment } from '../../types.ts'
+import type { DiskCache, Environment } from '../../types.ts'
 import { alarm, type Block, note } from '../document.ts'
 import type { ConfigView, Origin, TrialView } from '../model.ts'
 import { digits, percent, whole } from '../units.ts'
@@ -11,6 +11,12 @@ import { digits, percent, whole } from '../units.ts'
 const NOISE = 0.3
 const MEMORY_DISKS: readonly string[] = ['tmpfs', 'ramfs']
 
+const CACHES: Readonly<Record<DiskCache, string>> = {
+  volatile: 'on a disk with a volatile cache, which a sync has to empty',
+  'not volatile': 'on a disk that says its cache is not volatile',
+  unknown: 'whether its disk has a volatile cache is not known',
+}
+
 /** Machine and code; when it was is `timeText`. */
 export function placeText(environment: Environment | null): string {
   if (environment === null) return 'where it ran is not in the file'
@@ -18,7 +24,7 @@ export function placeText(environment: Environment | null): string {
   const gibibytes = digits(memoryBytes / 2 ** 30)
   const machine = `${cpuModel}, ${cores} cores, ${gibibytes} GiB; ${kernel}; Node ${node}`
   const code = `commit ${commit.slice(0, 12)}${dirty ? ' with local changes' : ''}`
-  return `${machine}; file system ${filesystem}; ${code}`
+  return `${machine}; file system ${filesystem}, ${CACHES[environment.diskCache]}; ${code}`
 }
 
 /** A line a place, with the time, or from when to when. */
