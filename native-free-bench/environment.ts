@@ -5,8 +5,8 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, realpathSync, statfsSync } from 'node:fs'
 import { availableParallelism, cpus, release, totalmem, type } from 'node:os'
-import { dirname, join, resolve, sep } from 'node:path'
-import type { Environment } from './types.ts'
+import { basename, dirname, join, resolve, sep } from 'node:path'
+import type { DiskCache, Environment } from './types.ts'
 
 const PACKAGE_NAME = 'xpaxos'
 const TMPFS_MAGIC = 0x01021994
@@ -21,6 +21,7 @@ export function environmentOf(dataDir: string, startedAt: Date): Environment {
     memoryBytes: totalmem(),
     kernel: `${type()} ${release()}`,
     filesystem: filesystemOf(dataDir),
+    diskCache: diskCacheOf(dataDir),
     startedAt: startedAt.toISOString(),
   }
 }
@@ -34,24 +35,43 @@ export function isTmpfs(dir: string): boolean {
 }
 
 /** The type of the file system that holds, or would hold, a folder: 'ext4', 'tmpfs', 'unknown'. */
-export function filesystemOf(dir: string): string {
-  if (!existsSync('/proc/mounts')) return 'unknown'
-  return mountTypeOf(realpathSync(existingOf(dir)), readFileSync('/proc/mounts', 'utf8'))
+export const filesystemOf = (dir: string): string => mountAt(dir).name
+
+/** What the kernel says of the disk's write cache; a disk can lie, and layers can hide it. */
+export function diskCacheOf(dir: string): DiskCache {
+  const name = /^\/dev\/(.+)$/.exec(mountAt(dir).device)?.[1]
+  const link = `/sys/class/block/${basename(name ?? 'none')}`
+  if (name === undefined || !existsSync(link)) return 'unknown'
+  const block = realpathSync(link)
+  const files = [block, dirname(block)].map((one) => join(one, 'queue/write_cache')) // a partition
+  const file = files.find((one) => existsSync(one))
+  if (file === undefined) return 'unknown'
+  return readFileSync(file, 'utf8').trim() === 'write back' ? 'volatile' : 'not volatile'
+}
+
+interface Mount {
+  readonly device: string
+  readonly name: string
+}
+
+function mountAt(dir: string): Mount {
+  if (!existsSync('/proc/mounts')) return { device: '', name: 'unknown' }
+  return mountOf(realpathSync(existingOf(dir)), readFileSync('/proc/mounts', 'utf8'))
 }
 
 /** The longest mount point above the path; of equal ones the last, which covers the others. */
-export function mountTypeOf(path: string, mounts: string): string {
-  let found = { point: '', name: 'unknown' }
+export function mountOf(path: string, mounts: string): Mount {
+  let found = { point: '', device: '', name: 'unknown' }
   for (const line of mounts.split('\n')) {
-    const [, escaped, name] = line.split(' ')
-    if (escaped === undefined || name === undefined) continue
+    const [device, escaped, name] = line.split(' ')
+    if (device === undefined || escaped === undefined || name === undefined) continue
     const point = escaped.replace(/\\([0-7]{3})/g, (_, code: string) =>
       String.fromCharCode(parseInt(code, 8)),
     )
     const isAbove = point === '/' || path === point || path.startsWith(point + '/')
-    if (isAbove && point.length >= found.point.length) found = { point, name }
+    if (isAbove && point.length >= found.point.length) found = { point, device, name }
   }
-  return found.name
+  return { device: found.device, name: found.name }
 }
 
 /** The folder itself or the nearest one above it that exists. */

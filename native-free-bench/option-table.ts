@@ -340,7 +340,7 @@ export type OptionKey = keyof typeof OPTIONS
 
 /** What the contract names and this version refuses as `not available yet`. */
 export const MISSING_COMMANDS: readonly string[] = [
-  ...['report', 'serve', 'put', 'get', 'del', 'cas', 'watch'],
+  ...['serve', 'put', 'get', 'del', 'cas', 'watch'],
   ...['sync', 'member', 'move-leader', 'endpoint', 'top'],
 ]
 

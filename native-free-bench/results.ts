@@ -1,14 +1,13 @@
 /**
  * Published results: results/<yyyy-mm-dd>-<commit>/ with environment.json, one JSON a measurement,
- * summary.md and chart.svg. Written at the end and in one go (a folder beside it, then a rename),
- * so that a folder is complete or says that it is partial. Carries no path of the machine.
+ * and what a report makes of them. Written at the end and in one go (a folder beside it, then a
+ * rename), so that a folder is complete or says that it is partial. Carries no path of the machine.
  */
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { compareChart } from './report/chart.ts'
-import { compareText, table } from './report/text.ts'
+import { table } from './report/text.ts'
 import { digits } from './report/units.ts'
-import type { CompareResult } from './types.ts'
+import type { CompareResult, Environment } from './types.ts'
 
 /** One measured function of a micro-benchmark suite; ns are per call, not per sample. */
 export interface SuiteRow {
@@ -28,6 +27,8 @@ export interface SuiteResult {
 
 export interface SuitesResult {
   readonly schema: 'xpaxos-suites/1'
+  readonly command: string
+  readonly environment: Environment
   readonly suites: readonly SuiteResult[]
   readonly partial: boolean
 }
@@ -37,20 +38,23 @@ export interface Published {
   readonly suites: SuitesResult
 }
 
-/** Writes all files; returns the new folder's name under `out`. A second run of a day gets `-2`. */
-export function writeResults(out: string, { compare, suites }: Published): string {
-  const name = freeName(out, folderName(compare.environment))
+/**
+ * Writes one JSON a result, by name; `finish` adds what is made of them to the folder while nobody
+ * sees it. Returns the new folder's name under `out`. A second run of a day gets `-2`.
+ */
+export function writeResults(
+  out: string,
+  environment: Environment,
+  results: Readonly<Record<string, object>>,
+  finish: (dir: string) => void,
+): string {
+  const name = freeName(out, folderName(environment))
   const scratch = join(out, `.tmp-${process.pid}`)
   mkdirSync(scratch, { recursive: true })
   try {
-    const files: Record<string, string> = {
-      'environment.json': jsonOf(compare.environment),
-      'compare.json': jsonOf(compare),
-      'suites.json': jsonOf(suites),
-      'summary.md': summaryMarkdown({ compare, suites }),
-      'chart.svg': compareChart(compare),
-    }
-    for (const [file, text] of Object.entries(files)) writeFileSync(join(scratch, file), text)
+    for (const [file, content] of Object.entries({ environment, ...results }))
+      writeFileSync(join(scratch, `${file}.json`), jsonOf(content))
+    finish(scratch)
     renameSync(scratch, join(out, name))
   } catch (error) {
     rmSync(scratch, { recursive: true, force: true })
@@ -60,26 +64,6 @@ export function writeResults(out: string, { compare, suites }: Published): strin
 }
 
 export const jsonOf = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
-
-export function summaryMarkdown({ compare, suites }: Published): string {
-  const { environment } = compare
-  const state = compare.partial || suites.partial ? '\n**Interrupted: partial results.**\n' : ''
-  const dirty = environment.dirty ? ' with local changes' : ''
-  const gibibytes = digits(environment.memoryBytes / 2 ** 30)
-  return (
-    `# Results of ${environment.startedAt.slice(0, 10)}\n${state}\n` +
-    `Commit ${environment.commit}${dirty}; Node ${environment.node}; ${environment.cpuModel}, ` +
-    `${environment.cores} cores, ${gibibytes} GiB; ${environment.kernel}; ` +
-    `${environment.filesystem}.\n\n` +
-    `## Engines side by side\n\n` +
-    '```text\n' +
-    compareText(compare) +
-    '```\n\n' +
-    `![Throughput and latency by engine](chart.svg)\n\n` +
-    `## Parts\n\n` +
-    suites.suites.map(suiteMarkdown).join('\n')
-  )
-}
 
 export function suiteText({ suite, question, rows }: SuiteResult): string {
   const body = rows.map((row) => [
@@ -93,9 +77,7 @@ export function suiteText({ suite, question, rows }: SuiteResult): string {
   return `${suite}: ${question}\n` + table([head, ...body])
 }
 
-const suiteMarkdown = (suite: SuiteResult): string => '```text\n' + suiteText(suite) + '```\n'
-
-const folderName = ({ startedAt, commit }: CompareResult['environment']): string =>
+const folderName = ({ startedAt, commit }: Environment): string =>
   `${startedAt.slice(0, 10)}-${commit.slice(0, 7)}`
 
 function freeName(out: string, name: string): string {

@@ -4,6 +4,7 @@
  * An interrupt keeps what is complete; a failure of the engine is thrown as it came.
  */
 import { ReplicaError } from '../src/base/errors.ts'
+import { benchCommand } from './command-of.ts'
 import { environmentOf, isTmpfs } from './environment.ts'
 import { publicBench } from './options.ts'
 import { violationsOf } from './report/safety.ts'
@@ -33,6 +34,7 @@ export async function runBench(
   }
   return {
     schema: 'xpaxos-bench/1',
+    command: benchCommand(publicBench(config)),
     environment,
     config: publicBench(fixed ?? config),
     sweep: sweep.points,

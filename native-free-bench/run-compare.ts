@@ -3,6 +3,7 @@
  * Rounds run forth and back (ABBA), so that a machine that warms up or slows down favours nobody;
  * a ratio is of two trials of one round. An interrupt keeps what is complete.
  */
+import { compareCommand } from './command-of.ts'
 import { environmentOf } from './environment.ts'
 import { type Rung, ladderOf } from './ladder.ts'
 import { publicBench, publicCompare, rowsOf } from './options.ts'
@@ -45,6 +46,7 @@ export async function runCompare(
   const rows = lanes.filter(({ trials }) => trials.length > 0)
   return {
     schema: 'xpaxos-compare/1',
+    command: compareCommand(publicCompare(config)),
     environment,
     config: publicCompare(config),
     rows: rows.map((lane) => rowOf(lane, rows[0]!, config.seed)),

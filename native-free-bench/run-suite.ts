@@ -4,6 +4,7 @@
  */
 import type { Bench } from 'tinybench'
 import { makeDataFolder } from './engines/data-folder.ts'
+import { environmentOf } from './environment.ts'
 import { checkDisk } from './run-bench.ts'
 import { runCompare } from './run-compare.ts'
 import type { Published, SuiteResult, SuitesResult } from './results.ts'
@@ -36,6 +37,7 @@ export async function runSuites(
   hooks: RunHooks,
   timeMs = TASK_MS,
 ): Promise<SuitesResult> {
+  const environment = environmentOf('.', new Date())
   const results: SuiteResult[] = []
   for (const suite of suites) {
     if (hooks.signal.aborted) break
@@ -50,7 +52,8 @@ export async function runSuites(
     }
   }
   const partial = hooks.signal.aborted
-  return { schema: 'xpaxos-suites/1', suites: results, partial }
+  const command = 'xpaxos suite'
+  return { schema: 'xpaxos-suites/1', command, environment, suites: results, partial }
 }
 
 /** Only tasks that ran to their end have a row. */

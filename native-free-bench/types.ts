@@ -135,6 +135,9 @@ export interface TuneConfig extends PublicTuneConfig {
   readonly dataDir: string | null
 }
 
+export const DISK_CACHES = ['volatile', 'not volatile', 'unknown'] as const
+export type DiskCache = (typeof DISK_CACHES)[number]
+
 export interface Environment {
   readonly commit: string
   readonly dirty: boolean
@@ -144,6 +147,8 @@ export interface Environment {
   readonly memoryBytes: number
   readonly kernel: string
   readonly filesystem: string
+  /** Of the disk under it: whether a power cut loses what was written and not synced. */
+  readonly diskCache: DiskCache
   readonly startedAt: string
 }
 
@@ -273,6 +278,8 @@ export interface SweepPoint {
 
 export interface BenchResult {
   readonly schema: 'xpaxos-bench/1'
+  /** What measures it again, without the data directory. */
+  readonly command: string
   readonly environment: Environment
   readonly config: PublicBenchConfig
   /** Empty unless `--inflight best` asked for it. */
@@ -301,6 +308,8 @@ export interface CompareRow {
 
 export interface CompareResult {
   readonly schema: 'xpaxos-compare/1'
+  /** What measures it again, without the data directory. */
+  readonly command: string
   readonly environment: Environment
   readonly config: PublicCompareConfig
   /** Rows of engines that have at least one trial, in the order of `config.engines`. */

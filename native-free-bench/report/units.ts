@@ -7,12 +7,6 @@ const SCALES = [
   [1, ''],
 ] as const
 
-const BINARY = [
-  [2 ** 20, 'MiB'],
-  [2 ** 10, 'KiB'],
-  [1, 'B'],
-] as const
-
 /** 12_345_678 -> '12.3 M/s'. */
 export const perSecond = (value: number): string => `${scaled(value)}/s`
 
@@ -44,9 +38,28 @@ export function scaled(value: number): string {
   return `${digits(value / scale)} ${prefix}`
 }
 
-/** 1_048_576 -> '1 MiB', 5_000 -> '4.88 KiB'. */
-export function bytes(value: number): string {
-  const [scale, unit] = BINARY.find(([least]) => value >= least) ?? BINARY[2]
-  const amount = value / scale
-  return `${Number.isInteger(amount) ? amount : digits(amount)} ${unit}`
+/** Ticks of an axis: 20000 -> '20 k', without digits that say nothing. */
+export function rateTick(value: number): string {
+  const [scale, prefix] = SCALES.find(([least]) => value >= least * 0.9995) ?? SCALES[3]
+  return `${bare(value / scale)} ${prefix}`.trim()
 }
+
+/** 500 -> '500 us', 1500 -> '1.5 ms'. */
+export function latencyTick(us: number): string {
+  if (us < 1e3) return `${bare(us)} us`
+  return us < 1e6 ? `${bare(us / 1e3)} ms` : `${bare(us / 1e6)} s`
+}
+
+/** 4096 -> '4 KiB'. */
+export function bytes(value: number): string {
+  if (value < 1_024) return `${bare(value)} B`
+  return value < 2 ** 20 ? `${bare(value / 1_024)} KiB` : `${bare(value / 2 ** 20)} MiB`
+}
+
+/** 65536 -> '65,536'. */
+export const whole = (value: number): string =>
+  Math.round(value)
+    .toString()
+    .replace(/\B(?=(\d{3})+$)/g, ',')
+
+const bare = (value: number): string => String(Number(value.toPrecision(3)))

@@ -62,8 +62,10 @@ async function suite(raw: Raw, problems: readonly string[]): Promise<Exit> {
   )
   const given = raw.flags['out']
   const out = typeof given === 'string' ? given : 'results'
-  const folder = writeResults(out, published)
   const { compare: result, suites } = published
+  const { writeReport } = await import('./report.ts')
+  const files = { compare: result, suites }
+  const folder = writeResults(out, result.environment, files, writeReport)
   const text = suites.suites.map((one) => `${suiteText(one)}\n`).join('')
   return report(raw.flags, result, `${compareText(result)}\n${text}written: ${join(out, folder)}\n`)
 }

@@ -29,7 +29,7 @@ export function writeResult(
   text: string,
 ): void {
   mkdirSync(FOLDER, { recursive: true })
-  const json = { schema, environment, ...rest }
+  const json = { schema, command, environment, ...rest }
   writeFileSync(`${FOLDER}/${file}.json`, `${JSON.stringify(json, null, 2)}\n`)
   const { commit, dirty, node, cpuModel, cores } = environment
   const at = `${commit}${dirty ? ' (changed)' : ''}, Node ${node}`

@@ -57,6 +57,7 @@ function programOf(onExit: (exit: Exit) => void): Command {
   addDisaster(program, onExit)
   addWal(program, onExit)
   addSnapshot(program, onExit)
+  addReport(program, onExit)
   for (const name of MISSING_COMMANDS) addMissing(program, name)
   return program
 }
@@ -204,6 +205,21 @@ function addWal(program: Command, onExit: (exit: Exit) => void): void {
     const { names, unknown } = sorted(command.args)
     const { runWal } = await import('./wal.ts')
     onExit(runWal(command.opts(), names, unknown))
+  })
+}
+
+function addReport(program: Command, onExit: (exit: Exit) => void): void {
+  const command = program
+    .command('report')
+    .description('turn a folder of results into summary.md and report.html, with charts')
+    .argument('[RESULTS_DIR]', 'the folder; files of every measuring command are read')
+    .helpOption('--help', 'print this help')
+    .allowUnknownOption() // refused below, together with every other problem
+    .allowExcessArguments()
+  command.action(async () => {
+    const { names, unknown } = sorted(command.args)
+    const { runReport } = await import('./report.ts')
+    onExit(runReport(names, unknown))
   })
 }
 

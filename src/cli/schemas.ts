@@ -8,6 +8,7 @@ import {
   APIS,
   type BenchResult,
   type CompareResult,
+  DISK_CACHES,
   DURABILITIES,
   ENGINES,
   LAYOUTS,
@@ -91,6 +92,7 @@ const environment = z
     memoryBytes: positive,
     kernel: z.string(),
     filesystem: z.string(),
+    diskCache: z.enum(DISK_CACHES),
     startedAt: z.iso.datetime(),
   })
   .readonly()
@@ -188,6 +190,7 @@ const violations = z.array(z.string()).readonly()
 export const benchResultSchema = z
   .strictObject({
     schema: z.literal('xpaxos-bench/1'),
+    command: z.string(),
     environment,
     config: benchConfig,
     sweep,
@@ -221,6 +224,7 @@ const compareRow = z
 export const compareResultSchema = z
   .strictObject({
     schema: z.literal('xpaxos-compare/1'),
+    command: z.string(),
     environment,
     config: compareConfig,
     rows: z.array(compareRow).readonly(),

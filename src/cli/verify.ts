@@ -36,14 +36,23 @@ export async function runVerifyCommand(flags: Flags, problems: readonly string[]
   }
   const result = await withHooks(flags, (hooks) => runVerify(rows, options, hooks, runTrial))
   const { json } = flags
-  if (json === '-') process.stdout.write(jsonOf(result))
+  const { schema, ...rest } = result
+  const command = commandOf(names, options.rounds, options.durationS)
+  const content = jsonOf({ schema, command, ...rest })
+  if (json === '-') process.stdout.write(content)
   else {
     process.stdout.write(verifyText(result))
-    if (typeof json === 'string') writeFileSync(json, jsonOf(result))
+    if (typeof json === 'string') writeFileSync(json, content)
   }
   if (json === '-') for (const text of result.violations) process.stderr.write(`${text}\n`)
   if (result.partial && result.violations.length === 0) return EXIT.interrupted
   return isVerified(result) ? EXIT.done : EXIT.failed
+}
+
+/** What measures it again, without the data directory. */
+function commandOf(names: readonly string[] | null, rounds: number, durationS: number): string {
+  const rows = names === null ? '' : ` --rows ${names.join(',')}`
+  return `xpaxos verify${rows} --rounds ${rounds} --duration ${durationS}`
 }
 
 /** The number, or the refusal. */

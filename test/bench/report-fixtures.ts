@@ -19,6 +19,7 @@ export const ENVIRONMENT: Environment = {
   memoryBytes: 2 ** 33,
   kernel: 'Linux 6.1',
   filesystem: 'ext4',
+  diskCache: 'volatile',
   startedAt: '2026-01-02T03:04:05.000Z',
 }
 

@@ -28,7 +28,7 @@ test('--version is the version of the package', () => {
 test('--help names the commands and what is missing, on stdout', () => {
   const { status, stdout } = run('--help')
   expect(status).toBe(0)
-  for (const word of ['bench', 'compare', 'suite', 'sim', 'tune', 'Not available yet: '])
+  for (const word of ['bench', 'compare', 'suite', 'sim', 'tune', 'report', 'Not available yet: '])
     expect(stdout).toContain(word)
 })
 
