@@ -66,7 +66,7 @@ const everySyscall =
     const onTrial = (done: number, of: number): void => {
       if (done % 10 === 0) say(`${String(done)} of ${String(of)} calls`)
     }
-    const options = { nodes, victim, fault, sample: null, seed: 1, lanes: 2 }
+    const options = { nodes, victim, fault, calls: null, sample: null, seed: 1, lanes: 2 }
     const result = await sweep({ ...options, folder, isOver, onTrial })
     const title = `${fault} at every call, ${String(nodes)} nodes, node ${String(victim)}`
     return { text: sweepText(title, result), failures: result.failures.length }

@@ -12,7 +12,9 @@ import type { Fault } from './lab/trial.ts'
 const SEED = Number(process.env['CHAOS_SEED'] ?? 1)
 const missing = straceMissing()
 
-async function sampled(options: Pick<SweepOptions, 'nodes' | 'victim' | 'fault' | 'sample'>) {
+async function sampled(
+  options: Pick<SweepOptions, 'nodes' | 'victim' | 'fault' | 'calls' | 'sample'>,
+) {
   const folder = freshFolder('chaos')
   const result = await sweep({ ...options, folder, seed: SEED, lanes: 2 })
   expect(result.failures, `CHAOS_SEED=${SEED}`).toEqual([])
@@ -24,16 +26,19 @@ async function sampled(options: Pick<SweepOptions, 'nodes' | 'victim' | 'fault' 
 describe.skipIf(missing !== null)(
   `faults at calls to the disk${missing ? `: ${missing}` : ''}`,
   () => {
-    test.each<[fault: Fault, nodes: 1 | 3, victim: number, sample: number]>([
-      ['KILL', 1, 1, 9],
-      ['KILL', 3, 1, 2],
-      ['KILL', 3, 3, 2],
-      ['EIO', 1, 1, 4],
-      ['ENOSPC', 1, 1, 2],
-      ['EIO', 3, 2, 2],
-    ])(
+    test.each<[fault: Fault, nodes: 1 | 3, victim: number, calls: string[] | null, sample: number]>(
+      [
+        ['KILL', 1, 1, null, 9],
+        ['KILL', 3, 1, ['pwritev', 'fdatasync'], 2],
+        ['KILL', 3, 3, ['rename', 'pwrite64'], 2],
+        ['EIO', 1, 1, ['fdatasync', 'pwritev'], 3],
+        ['ENOSPC', 1, 1, ['pwritev', 'pwrite64', 'openat'], 3],
+        ['EIO', 3, 1, ['fdatasync', 'pwritev'], 2],
+      ],
+    )(
       '%s, %i nodes, node %i: nothing acknowledged is lost',
-      async (fault, nodes, victim, sample) => sampled({ fault, nodes, victim, sample }),
+      async (fault, nodes, victim, calls, sample) =>
+        sampled({ fault, nodes, victim, calls, sample }),
     )
   },
 )

@@ -15,6 +15,8 @@ export interface SweepOptions {
   readonly nodes: 1 | 3
   readonly victim: number
   readonly fault: Fault
+  /** Calls that the fault comes to; null: all. */
+  readonly calls: readonly string[] | null
   /** So many points, drawn by the seed, every kind of call among them; null: all. */
   readonly sample: number | null
   readonly seed: number
@@ -39,7 +41,8 @@ export interface SweepResult {
 export async function sweep(options: SweepOptions): Promise<SweepResult> {
   const { folder, sample, seed, lanes, isOver = () => false } = options
   const counted = await runOne(options, null, folder)
-  const all = pointsOf(counted.calls)
+  const { calls } = options
+  const all = pointsOf(counted.calls).filter(({ call }) => calls?.includes(call) ?? true)
   const points = sample === null ? all : sampleOf(all, sample, seed)
   const result = { reached: 0, notReached: 0, acknowledged: 0, failures: [...counted.failures] }
   const byCall: Record<string, number> = {}
