@@ -124,10 +124,13 @@ export function rollOver(wal: Wal, disk: Disk): void {
 /** One step, or with Infinity all steps, towards a segment that is ready. */
 export function prepareNext(wal: Wal, disk: Disk, stepBytes: number): NextSegment {
   const { storage, dir, segmentSizeBytes, spares } = disk
-  const number = (disk.segments.at(-1)?.number ?? 0) + 1
+  const last = disk.segments.at(-1)
+  const number = (last?.number ?? 0) + 1
   disk.next ??= startNext(storage, dir, number, segmentSizeBytes, spares.pop() ?? null)
   const { next } = disk
-  if (!next.ready) fillNext(storage, dir, next, stepBytes, wal.durability === 'fsync')
+  const sync = wal.durability === 'fsync'
+  const mark = last?.headerSynced === true ? wal.synced : null
+  if (!next.ready) fillNext(storage, dir, next, stepBytes, { sync, mark })
   return next
 }
 

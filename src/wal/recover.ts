@@ -154,6 +154,11 @@ function takeSegment(scan: Scan, number: number): boolean {
   }
   const tail = SEGMENT_HEADER_SIZE_BYTES
   const { sizeBytes } = header
+  const found = storage.sizeOf(file)
+  if (found < sizeBytes) {
+    storage.close(file)
+    corrupt(path, found, `cut off here, of ${sizeBytes} bytes`) // all were there before its header
+  }
   const headerSynced = true
   const known = isFirst ? null : (fold.configs.at(-1) ?? null)
   const config = readConfig(storage, file, number)
@@ -175,7 +180,7 @@ function takeSegment(scan: Scan, number: number): boolean {
   raiseSynced(scan, header.synced)
   beginSegment(scan.map, number, scan.fold.last, fold.sync !== null)
   takeRecords(scan, segment)
-  raiseSynced(scan, readMark(storage, file, number))
+  raiseSynced(scan, readMark(storage, file, number) ?? (0 as Lsn))
   return true
 }
 
@@ -226,31 +231,34 @@ function checkRest(scan: Scan, numbers: readonly number[]): Findings['behind'] {
     const path = segmentPath(dir, number)
     const file = storage.open(path, 'read')
     try {
-      const { synced, records } = provenBy(scan, openWindow(storage, file), number)
+      const { synced, records, begun, marked } = provenBy(scan, openWindow(storage, file), number)
       // Without a single segment of the log the oldest one has lost its header.
       if (synced > fold.lsn || (last === undefined && records)) {
         corrupt(last?.path ?? path, last?.tail ?? 0)
       }
-      return { number, reusable: !records && synced < 0 }
+      // A mark comes when the segment before it was begun and synced: that one is gone.
+      if (marked && last?.number !== number - 1) corrupt(segmentPath(dir, number - 1), 0)
+      return { number, reusable: !records && !begun }
     } finally {
       storage.close(file)
     }
   })
 }
 
-/** What a file behind the log proves: the greatest LSN it names as synced; -1: it never began. */
+/** What a file behind the log proves: the greatest LSN it names as synced; -1: it names none. */
 function provenBy(
   scan: Scan,
   window: Window,
   number: number,
-): { synced: number; records: boolean } {
+): { synced: number; records: boolean; begun: boolean; marked: boolean } {
   const { storage, file } = window
   const size = storage.sizeOf(file)
   const inRecords = greatestSynced(window, number, SEGMENT_HEADER_SIZE_BYTES, size)
   const header = readHeader(storage, file, number, scan.identityHash)
   const mark = readMark(storage, file, number)
-  const synced = Math.max(inRecords, header?.synced ?? -1, mark === 0 ? -1 : mark)
-  return { synced, records: inRecords >= 0 }
+  const synced = Math.max(inRecords, header?.synced ?? -1, mark ?? -1)
+  const [records, begun, marked] = [inRecords >= 0, header !== null, mark !== null]
+  return { synced, records, begun, marked }
 }
 
 function corrupt(path: string, offsetBytes: number, problem = 'damaged, and it was synced'): never {

@@ -159,16 +159,23 @@ export function readConfig(storage: Storage, file: StorageFile, number: number):
   return { index: words[2]! as LogIndex, bytes }
 }
 
-/** Says outside of any record how far the disk was synced; not synced itself. */
-export function writeMark(storage: Storage, segment: Segment, synced: Lsn): void {
-  const words = Float64Array.of(MARK_MAGIC, segment.number, synced, 0)
-  storage.pwrite(segment.file, seal(words, MARK_CRC), MARK_OFFSET)
+/**
+ * Says outside of any record how far the disk was synced; not synced itself. In a file that is not
+ * begun yet it says, too, that the segment before it is begun, and synced.
+ */
+export function writeMark(
+  storage: Storage,
+  { number, file }: Pick<Segment, 'number' | 'file'>,
+  synced: Lsn,
+): void {
+  const words = Float64Array.of(MARK_MAGIC, number, synced, 0)
+  storage.pwrite(file, seal(words, MARK_CRC), MARK_OFFSET)
 }
 
-/** 0: no mark of this life of the file. */
-export function readMark(storage: Storage, file: StorageFile, number: number): Lsn {
+/** Null: no mark of this life of the file. */
+export function readMark(storage: Storage, file: StorageFile, number: number): Lsn | null {
   const words = readWords(storage, file, MARK_OFFSET, MARK_SIZE_BYTES, MARK_CRC)
-  return (words?.[0] === MARK_MAGIC && words[1] === number ? words[2]! : 0) as Lsn
+  return words?.[0] === MARK_MAGIC && words[1] === number ? (words[2]! as Lsn) : null
 }
 
 function seal(words: Float64Array, crcWord: number): Uint8Array {
@@ -223,13 +230,15 @@ export function startNext(
 /**
  * One bounded step: a stretch of zeros, or the last sync. Zeros, not a hole: a sync of a write into
  * blocks that were never written must also sync the file's map of blocks.
+ *
+ * @param mark what its mark says, see `writeMark`; null: nothing
  */
 export function fillNext(
   storage: Storage,
   dir: string,
   next: NextSegment,
   stepBytes: number,
-  sync: boolean,
+  { sync, mark }: { readonly sync: boolean; readonly mark: Lsn | null },
 ): void {
   assert(!next.ready, 'a ready segment needs no step')
   let left = stepBytes
@@ -242,6 +251,7 @@ export function fillNext(
     if (sync && steps % SYNC_EVERY_STEPS === 0) storage.datasync(next.file)
   }
   if (next.filled < next.sizeBytes) return
+  if (mark !== null) writeMark(storage, next, mark)
   if (sync) {
     storage.datasync(next.file)
     storage.syncDir(dir)
