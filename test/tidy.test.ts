@@ -71,6 +71,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     outside: words(
       'node:http node:https node:net node:tls node:fs uWebSockets.js @uwsjs/* ws prom-client pino',
     ),
+    files: [{ path: /^src\/server\/resp\/auth\.ts$/, outside: ['node:crypto'] }],
   },
   client: { imports: ['base', 'codec'], outside: words('node:net node:tls node:http node:https') },
   cli: {
