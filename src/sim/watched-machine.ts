@@ -77,12 +77,7 @@ export function createWatchedMachine(watch: MachineWatch, start: number): StateM
     },
     query: (question) => inner.query(question),
     snapshot: (sink) => inner.snapshot(sink),
-    // A run has no event loop for a promise: this one writes all before it returns.
-    freeze() {
-      const chunks: Uint8Array[] = []
-      void inner.snapshot({ write: (chunk) => void chunks.push(chunk.slice()) })
-      return { next: () => chunks.shift() ?? null, close: () => undefined }
-    },
+    freeze: () => inner.freeze(),
     restore(source) {
       const restored = inner.restore(source)
       const before = chronicle.taken[given - 1]?.index

@@ -140,6 +140,23 @@ test('a removed leader that finds nobody to take over stops all the same', () =>
   settle(cluster)
 })
 
+test.each([1, 2, 3, 4])(
+  'a removed leader cut off keeps nobody back by a lease: seed %i',
+  (seed) => {
+    const cluster = lab(voters(9, 5, 5), { leaseMs: T / 2, seed })
+    const leader = awaitLeader(cluster, 1)
+    runFor(cluster, 2 * T)
+    const answer = order(cluster, leader, remove(1))
+    expect(runUntilDone(cluster, T, () => answer() === 'done')).toBeGreaterThanOrEqual(0)
+    isolate(cluster, leader)
+    runFor(cluster, T) // too long for content, not for the lease
+    mendAll(cluster)
+    const isReplaced = (): boolean => [2, 3].some((id) => at(cluster, id).leading !== null)
+    expect(runUntilDone(cluster, 6 * T, isReplaced)).toBeGreaterThanOrEqual(0)
+    settle(cluster)
+  },
+)
+
 test.each(['learner', 'logger'] as const)('a leader that becomes a %s hands over', (to) => {
   const cluster = lab(voters(9, 5, 5))
   const leader = awaitLeader(cluster, 1)

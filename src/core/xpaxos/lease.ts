@@ -18,14 +18,18 @@
  */
 import { type Ballot, type NodeId, ballotOwner } from '../ids.ts'
 import { isVoter, votersOf } from '../membership.ts'
+import { mustGo } from './change.ts'
 import { liveMemberships } from './configs.ts'
 import type { Confirmed, LeaseHeld, LeaseReleased } from './messages.ts'
 import { type LeaseState, readQuorum, serves } from './read-state.ts'
 import { type Effects, type State, send } from './state.ts'
 
-/** 1 when a round asks for a lease as well: not any more once this ballot ordered a hand-over. */
+/**
+ * 1 when a round asks for a lease as well: not any more once this ballot ordered a hand-over; nor
+ * by a leader that has to go, since who grants one does not stand (R29).
+ */
 export const asksLease = (state: State): 0 | 1 =>
-  leasesOn(state) && state.leadership?.leaseBarred === false ? 1 : 0
+  leasesOn(state) && state.leadership?.leaseBarred === false && !mustGo(state) ? 1 : 0
 
 export const leasesOn = ({ config }: State): boolean => config.leaseMs > 0
 
