@@ -82,8 +82,12 @@ const trialsText = (count: number): string =>
   count === 1 ? 'one fresh trial' : `${count} fresh trials`
 
 function unmetOf({ config, points, validation, searchBest }: Facts): string[] {
-  const bound = latency(config.sloP99Ms! * 1e3)
-  const nearest = points.reduce((a, b) => (b.latencyUs.p99 < a.latencyUs.p99 ? b : a))
+  const { sloP99Ms } = config
+  const alive = points.filter(({ throughputPerS }) => throughputPerS > 0)
+  if (alive.length === 0) return ['Nothing was acknowledged in any trial.']
+  if (sloP99Ms === null) return ['Nothing was acknowledged in the fresh trials.']
+  const bound = latency(sloP99Ms * 1e3)
+  const nearest = alive.reduce((a, b) => (b.latencyUs.p99 < a.latencyUs.p99 ? b : a))
   const lines = [
     searchBest === null || validation.length === 0
       ? `Of ${countText(points.length)} measured none keeps p99 <= ${bound}.`
@@ -243,8 +247,7 @@ function modelErrorOf({ throughputPerS, predictedThroughputPerS }: TunePoint): s
 
 function gridOf({ gridBest, searchBest, gridLeft, config }: Facts): string[] {
   if (!config.grid) return []
-  const lines =
-    gridLeft === 0 ? [] : [`${gridLeft} points of the grid were not measured: no time was left.`]
+  const lines = gridLeft === 0 ? [] : [`${gridLeft} points of the grid were not measured.`]
   if (gridBest === null || searchBest === null) return lines
   const share = percent(searchBest.throughputPerS / gridBest.throughputPerS)
   return [

@@ -275,10 +275,14 @@ function seenOf({ batchMaxBytes, pipelineDepth, why, trials }: Point): Seen {
   return {
     ...{ batchMaxBytes, pipelineDepth, why },
     throughputPerS: spreadOf(throughputsOf(trials)).median,
-    p99Us: Math.max(...trials.map(({ latencyUs }) => latencyUs.p99)),
+    p99Us: Math.max(...trials.map(p99Of)),
     trials: trials.length,
   }
 }
+
+/** Where nothing was acknowledged, no bound was kept. */
+const p99Of = ({ throughputPerS, latencyUs }: Pick<TrialResult, 'throughputPerS' | 'latencyUs'>) =>
+  throughputPerS > 0 ? latencyUs.p99 : Infinity
 
 /** What to use of these points; null: there are none, or none keeps the p99. */
 function chosenOf({ config, points }: Run, among: readonly Point[]): Point | null {
@@ -292,7 +296,7 @@ function bestOf(run: Run, lanes: readonly Lane[], choice: Point | null): TunePoi
   const rounds = Math.min(...lanes.map(({ trials }) => trials.length))
   if (lanes.length === 0 || rounds === 0) return choice && pointOf(run, choice)
   const points = lanes.map((lane) => pointOf(run, lane))
-  const seen = points.map((one) => ({ ...one, p99Us: one.latencyUs.p99, why: 'again' as const }))
+  const seen = points.map((one) => ({ ...one, p99Us: p99Of(one), why: 'again' as const }))
   const chosen = choiceOf(seen, sloP99Ms)
   if (chosen === null || !keeps(chosen, sloP99Ms)) return null
   return points[seen.indexOf(chosen)]!

@@ -17,7 +17,7 @@ export interface Lattice {
 export const WHYS = ['probe', 'model', 'climb', 'again', 'grid'] as const
 export type Why = (typeof WHYS)[number]
 
-/** A measured point: median throughput, and the worst p99 of its trials. */
+/** A measured point: median throughput, and the worst p99 of its trials; Infinity: one had none. */
 export interface Seen extends Sizes {
   readonly throughputPerS: number
   readonly p99Us: number
@@ -195,8 +195,9 @@ const isNear = (one: Seen, best: Seen, sloP99Ms: number | null): boolean =>
     ? keeps(one, sloP99Ms) && one.throughputPerS >= CONTENDER * best.throughputPerS
     : one.p99Us <= best.p99Us / CONTENDER
 
-export const keeps = ({ p99Us }: Pick<Seen, 'p99Us'>, sloP99Ms: number | null): boolean =>
-  sloP99Ms === null || p99Us <= sloP99Ms * 1_000
+/** What acknowledged nothing keeps nothing. */
+export const keeps = ({ throughputPerS, p99Us }: Seen, sloP99Ms: number | null): boolean =>
+  throughputPerS > 0 && (sloP99Ms === null || p99Us <= sloP99Ms * 1_000)
 
 /** Below 0: `a` is better. What keeps the p99 goes before what does not. */
 function compareOf(a: Seen, b: Seen, sloP99Ms: number | null): number {

@@ -112,7 +112,7 @@ test('the grid: what its best is, how near the search came, what is missing', ()
   const config = tuneOf({ inflight: '1000000', grid: true })
   const lines = rationaleOf(factsOf({ gridBest, config, gridLeft: 3 }))
   expect(lines.slice(-2)).toEqual([
-    '3 points of the grid were not measured: no time was left.',
+    '3 points of the grid were not measured.',
     'The best of the grid is batches up to 256 KiB with 64 rounds in flight (13.5 M/s, ' +
       'p99 66.0 ms); the search alone came to 98 % of it.',
   ])

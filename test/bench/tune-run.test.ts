@@ -173,6 +173,22 @@ test('when no sizes keep the bound there is no best, and the lowest p99 is told'
   expect(tuneText(result)).toContain('none keeps p99')
 })
 
+test('a trial in which nothing was acknowledged keeps no bound', async () => {
+  const clock = clocked(async ({ pipelineDepth }) =>
+    pipelineDepth === 1 ? trialOf(0, 0) : trialOf(1e5, 5_000),
+  )
+  const config = tuneOf({ sloP99Ms: '1' })
+  const result = await runTune(config, hooksOf(), clock.runTrial, clock.nowS)
+  expect(result.best).toBeNull()
+  expect(result.rationale[1]).toContain('The lowest p99 was 5.00 ms')
+  for (const dead of [config, tuneOf({})]) {
+    const { runTrial, nowS } = clocked(async () => trialOf(0, 0))
+    const none = await runTune(dead, hooksOf(), runTrial, nowS)
+    expect(none).toMatchObject({ best: null, validation: [] })
+    expect(none.rationale[0]).toBe('Nothing was acknowledged in any trial.')
+  }
+})
+
 test('sizes that keep the bound in the search and not in fresh trials are not best', async () => {
   let count = 0
   const clock = clocked(async () => trialOf(1e6, ++count <= 60 ? 900 : 5_000))
