@@ -58,14 +58,16 @@ const listText = (items: readonly string[]): string =>
 /** The blank lines make the inside Markdown again. */
 function foldedText(table: Table): string {
   const head = `<details><summary>${plain(table.caption)}, as a table</summary>`
-  return `${head}\n\n${tableText(table)}\n\n</details>`
+  return `${head}\n\n${rowsText(table)}\n\n</details>`
 }
 
-function tableText({ caption, head, rows }: Table): string {
+const tableText = (table: Table): string => `${plain(table.caption)}:\n\n${rowsText(table)}`
+
+function rowsText({ head, rows }: Table): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
   const rule = head.map((_, i) => (i === 0 ? '---' : '---:'))
   const body = rows.map((row) => line(row.map(cellText)))
-  return `${plain(caption)}:\n\n${[line(head.map(plain)), line(rule), ...body].join('\n')}`
+  return [line(head.map(plain)), line(rule), ...body].join('\n')
 }
 
 const cellText = (cell: Cell): string =>

@@ -62,6 +62,9 @@ export type ConfigView = Pick<
   | 'seed'
 >
 
+/** What tells one load from another. */
+export type LoadView = Pick<ConfigView, 'nodes' | 'transport' | 'durability' | 'payload' | 'rttMs'>
+
 export interface BenchView {
   readonly kind: 'bench'
   readonly origin: Origin
@@ -96,6 +99,8 @@ export interface TunePoint {
 export interface TuneView {
   readonly kind: 'tune'
   readonly origin: Origin
+  /** null: the file does not say. */
+  readonly config: LoadView | null
   readonly points: readonly TunePoint[]
   readonly best: TunePoint | null
   readonly adaptive: TunePoint | null

@@ -190,6 +190,16 @@ const point = z
   }))
 
 const tune = z.object({
+  config: z
+    .object({
+      nodes: load.nodes,
+      transport: load.transport,
+      durability: load.durability,
+      payload: load.payload,
+      rttMs: load.rttMs,
+    })
+    .nullable()
+    .default(null),
   points: z.array(point),
   best: point.nullable(),
   adaptive: point.nullable().default(null),

@@ -85,6 +85,7 @@ function tuneOf(): object {
   return {
     ...{ schema: 'xpaxos-tune/1', environment: ENVIRONMENT, points, best: gridBest, gridBest },
     command: 'xpaxos tune --grid',
+    config: benchOf({ durability: 'fsync' }),
     adaptive: { ...gridBest, batchMaxBytes: 90_000, throughputPerS: 14.4e6 },
     rationale: ['batches of 256 KiB: the sync costs as much as 200 KiB of bytes', LONG_WORD],
   }

@@ -185,3 +185,14 @@ test('no text of a result is markup, in the page or in the summary', () => {
   )
   expect(outsideCode).not.toMatch(/(?<!\\)<script|(?<!\\)\[a\]\(b|\n# e/)
 })
+
+test('benches that differ in more than the rate are lines of their own', () => {
+  const stored = folder.stored.map((one) => {
+    if (one.kind !== 'bench' || !/^load-xpaxos-(50|75)/.test(one.origin.file)) return one
+    return { ...one, origin: { ...one.origin, command: `${one.origin.command} --clients 4` } }
+  })
+  const text = textOf(reportFiles({ stored, unread: [] }, false)['report.html']!)
+  expect(text).toContain('xpaxos load-xpaxos-10.json: p99')
+  expect(text).toContain('xpaxos load-xpaxos-50.json: p99')
+  expect(text).toContain('limit: p99')
+})

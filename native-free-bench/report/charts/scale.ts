@@ -44,7 +44,7 @@ export function logScale(values: readonly number[], { from, to }: Span): Scale {
   const end = topOf(greatest)
   const span = Math.log10(end) - Math.log10(start)
   const share = (value: number): number => (Math.log10(value) - Math.log10(start)) / span
-  const at = (value: number): number => placed(value > 0 ? share(value) : 0, from, to)
+  const at = (value: number): number => placed(share(value), from, to)
   return { isLog: true, ticks: logTicks(start, end), at }
 }
 

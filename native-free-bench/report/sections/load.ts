@@ -17,6 +17,7 @@ const KNEE = 4
 
 interface Load {
   readonly engine: EngineName
+  readonly name: string
   readonly text: string
   /** By offered rate, lightest first. */
   readonly benches: readonly BenchView[]
@@ -50,18 +51,25 @@ const ABSENT: Block = {
   command: 'xpaxos bench --rate 100000 --json FOLDER/load-100k.json',
 }
 
+/** What differs in the rate alone is one line; two of an engine are told apart by a file. */
 function loadsOf(benches: readonly BenchView[]): Load[] {
   const groups = new Map<string, BenchView[]>()
   for (const bench of benches) {
-    const key = `${bench.config.engine} ${textOf(bench.config)}`
+    const key = bench.origin.command.replace(/ --rate \S+/, '')
     groups.set(key, [...(groups.get(key) ?? []), bench])
   }
-  const loads = [...groups.values()].map((group) => ({
-    engine: group[0]!.config.engine,
-    text: textOf(group[0]!.config),
-    benches: group.toSorted((a, b) => rateOf(a) - rateOf(b)),
-  }))
-  return loads.toSorted((a, b) => ENGINES.indexOf(a.engine) - ENGINES.indexOf(b.engine))
+  const loads = [...groups.values()].map((group): Load => {
+    const { config } = group[0]!
+    const sorted = group.toSorted((a, b) => rateOf(a) - rateOf(b))
+    return { engine: config.engine, name: config.engine, text: textOf(config), benches: sorted }
+  })
+  const isLike = (a: Load, b: Load): boolean => a.engine === b.engine && a.text === b.text
+  return loads
+    .map((load) => {
+      const isOnly = loads.filter((other) => isLike(load, other)).length === 1
+      return isOnly ? load : { ...load, name: `${load.engine} ${load.benches[0]!.origin.file}` }
+    })
+    .toSorted((a, b) => ENGINES.indexOf(a.engine) - ENGINES.indexOf(b.engine))
 }
 
 const textOf = (config: ConfigView): string => `${loadText(config)}, ${config.api}`
@@ -100,10 +108,10 @@ function chartOf(loads: readonly Load[]): Chart {
     desc: loads.map(kneeText).join(' '),
     x: { label: 'entries offered a second', isLog: true, tickText: rateTick },
     y: { label: 'latency', isLog: true, tickText: latencyTick },
-    series: loads.flatMap(({ engine, benches }) => [
-      { name: `${engine}, p99`, series: engine, points: benches.map(pointOf('p99')) },
+    series: loads.flatMap(({ engine, name, benches }) => [
+      { name: `${name}, p99`, series: engine, points: benches.map(pointOf('p99')) },
       {
-        name: `${engine}, p50`,
+        name: `${name}, p50`,
         series: engine,
         isDashed: true,
         points: benches.map(pointOf('p50')),
@@ -122,12 +130,12 @@ const pointOf =
   }
 
 /** Where the curve turns up, or that it does not. */
-function kneeText({ engine, benches }: Load): string {
+function kneeText({ name, benches }: Load): string {
   const lightest = benches[0]!.summary!.latencyUs.p99.median
   const knee = benches.find(
     (bench) => bench.summary!.latencyUs.p99.median > KNEE * lightest || keptShare(bench) < KEPT_UP,
   )
-  const start = `${engine}: p99 ${latency(lightest)} at ${perSecond(rateOf(benches[0]!))}`
+  const start = `${name}: p99 ${latency(lightest)} at ${perSecond(rateOf(benches[0]!))}`
   if (knee === undefined) {
     const last = benches.at(-1)!
     const tail = latency(last.summary!.latencyUs.p99.median)

@@ -71,8 +71,9 @@ function engineCards(compare: CompareView | undefined): Card[] {
   if (row === undefined) return []
   const limit = compare!.rows.find(({ engine }) => engine === 'limit')
   const rate = row.throughputPerS.median
+  const synced = row.config.durability === 'fsync' ? 'synced' : 'NOT synced'
   const cards: Card[] = [
-    { value: perSecond(rate), text: 'entries agreed on and synced by xpaxos', tone: 'plain' },
+    { value: perSecond(rate), text: `entries agreed on and ${synced} by xpaxos`, tone: 'plain' },
     {
       value: `${digits(row.ratio.median)} x`,
       text: `the throughput of ${compare!.rows[0]!.label}, each at its best`,

@@ -4,7 +4,7 @@ import type { Chart } from '../charts/svg.ts'
 import { type Block, charts, type Section, words } from '../document.ts'
 import type { TunePoint, TuneView } from '../model.ts'
 import { bytes, latency, percent, perSecond, rateTick } from '../units.ts'
-import { alarmsOf, idOf, sourceBlock } from './source.ts'
+import { alarmsOf, idOf, loadText, sourceBlock } from './source.ts'
 
 export function sizesSection(tunes: readonly TuneView[], isTuneMissing: boolean): Section {
   const absent: Block = {
@@ -23,10 +23,12 @@ export function sizesSection(tunes: readonly TuneView[], isTuneMissing: boolean)
 }
 
 function tuneBlocks(tune: TuneView): Block[] {
-  const { origin, points, best, adaptive, gridBest, rationale } = tune
+  const { origin, config, points, best, adaptive, gridBest, rationale } = tune
+  const load: Block[] = config === null ? [] : [{ kind: 'title', text: loadText(config) }]
   const chart = points.length === 0 ? null : heatChart(tune)
   return [
-    ...alarmsOf([origin]),
+    ...load,
+    ...alarmsOf([origin], config === null ? [] : [config]),
     words(adviceText(best, gridBest, adaptive)),
     ...commandOf(best),
     charts([chart], rationale),

@@ -4,7 +4,7 @@
  */
 import type { DiskCache, Environment } from '../../types.ts'
 import { alarm, type Block, note } from '../document.ts'
-import type { ConfigView, Origin, TrialView } from '../model.ts'
+import type { ConfigView, LoadView, Origin, TrialView } from '../model.ts'
 import { digits, percent, whole } from '../units.ts'
 
 /** Trials further apart than this share of their median cannot tell small differences. */
@@ -115,7 +115,7 @@ export function noiseBlocks(
 }
 
 /** '3 nodes, memory links, fsync, 16 B an entry'. */
-export function loadText(config: ConfigView): string {
+export function loadText(config: LoadView): string {
   const { nodes, transport, durability, payload, rttMs } = config
   const links = transport === 'memory' ? 'one process' : 'a process a node, sockets'
   const sync = durability === 'fsync' ? 'synced logs' : `durability ${durability}`
