@@ -4,11 +4,12 @@
  * for the data directory, which is a path of one machine and so not in it. Pure.
  */
 import { type CommandName, flagOf, type Option, type OptionKey, optionsOf } from './option-table.ts'
-import { parseBench, parseCompare } from './options.ts'
+import { parseBench, parseCompare, parseTune } from './options.ts'
 import type {
   KillNode,
   PublicBenchConfig,
   PublicCompareConfig,
+  PublicTuneConfig,
   QuorumSizes,
   SlowDisk,
   SourceOf,
@@ -23,6 +24,9 @@ export const benchCommand = (config: Partial<PublicBenchConfig>): string =>
 
 export const compareCommand = (config: Partial<PublicCompareConfig>): string =>
   commandOf('compare', config, (flags) => parseCompare({ flags }).config, ['nodes'])
+
+export const tuneCommand = (config: Partial<PublicTuneConfig>): string =>
+  commandOf('tune', config, (flags) => parseTune({ flags }).config, ['engine', 'nodes'])
 
 /** `first`: options that the defaults of others hang on. */
 function commandOf(

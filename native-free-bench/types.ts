@@ -371,6 +371,7 @@ export interface TuneLane extends Sizes {
 
 export interface TuneResult {
   readonly schema: 'xpaxos-tune/1'
+  readonly command: string
   readonly environment: Environment
   readonly config: PublicTuneConfig
   /** Empty unless `--inflight best` asked for it. */

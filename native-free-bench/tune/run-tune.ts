@@ -4,6 +4,7 @@
  * parameters, so that this file is tested without an engine. An interrupt keeps what was measured.
  */
 import { availableParallelism } from 'node:os'
+import { tuneCommand } from '../command-of.ts'
 import { environmentOf } from '../environment.ts'
 import { publicTune } from '../options.ts'
 import { violationsOf } from '../report/safety.ts'
@@ -92,6 +93,7 @@ export async function runTune(
   const partial = hooks.signal.aborted
   return {
     schema: 'xpaxos-tune/1',
+    command: tuneCommand(publicTune(run.config)),
     environment,
     config: publicTune(run.config),
     sweep: sweep.points,

@@ -276,6 +276,7 @@ const tuneLane = z
 export const tuneResultSchema = z
   .strictObject({
     schema: z.literal('xpaxos-tune/1'),
+    command: z.string(),
     environment,
     config: z
       .strictObject({

@@ -88,7 +88,7 @@ export function createSnapshotTaker(wiring: SnapshotTakerWiring): SnapshotTaker 
   /** All at once: the state machine is asked nothing else until it has settled. */
   const writeAll = (): Uint8Array[] => {
     const chunks: Uint8Array[] = []
-    const write = (chunk: Uint8Array): void => void chunks.push(chunk.slice())
+    const write = (chunk: Uint8Array): void => void chunks.push(new Uint8Array(chunk))
     written = stateMachine.snapshot({ write }).catch((error: unknown) => {
       failure = error ?? new Error('it says nothing')
     })

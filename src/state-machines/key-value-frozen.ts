@@ -10,7 +10,7 @@
  * old entry, or null where it was not there. Cost: a look at `kept` a change, while one is open.
  */
 import { type KeyIndex, createKeyIndex, insertKey, walkKeys } from './key-value-keys.ts'
-import type { Entry } from './key-value-store.ts'
+import { type Entry, copyOf } from './key-value-store.ts'
 
 export interface Frozen {
   /** The next key to be written is not below it. */
@@ -27,7 +27,7 @@ export const createFrozen = (): Frozen => ({ cursor: '', kept: new Map(), old: c
 export function keepOld(frozen: Frozen, key: string, entry: Entry | undefined): void {
   const { cursor, kept, old } = frozen
   if (key < cursor || kept.has(key)) return
-  kept.set(key, entry === undefined ? null : { ...entry, value: entry.value.slice() })
+  kept.set(key, entry === undefined ? null : { ...entry, value: copyOf(entry.value) })
   if (entry !== undefined) insertKey(old, key)
 }
 

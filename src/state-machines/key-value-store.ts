@@ -90,7 +90,7 @@ export function putEntry(
   if (old.value.length === value.length) copyOver(old.value, value)
   else {
     store.sizeBytes += value.length - old.value.length
-    old.value = value.slice()
+    old.value = copyOf(value)
   }
   old.modRevision = revision
   old.version += 1
@@ -106,7 +106,7 @@ function createEntry(
   deadlineMs: number,
 ): void {
   const made = { createRevision: revision, modRevision: revision, version: 1, deadlineMs }
-  enterEntry(store, { key, value: value.slice(), ...made, hashLow: -1, hashHigh: -1 })
+  enterEntry(store, { key, value: copyOf(value), ...made, hashLow: -1, hashHigh: -1 })
 }
 
 /** An entry whose key is not there. */
@@ -117,6 +117,9 @@ export function enterEntry(store: Store, entry: Entry): void {
   markDirty(store, entry)
   if (entry.deadlineMs > 0) lease(store, entry)
 }
+
+/** Also of a Buffer, whose own `slice` is a view. */
+export const copyOf = (bytes: Uint8Array): Uint8Array => Uint8Array.prototype.slice.call(bytes)
 
 /** A call of `set` costs more than a few bytes do. */
 const LOOP_MAX_BYTES = 32

@@ -145,12 +145,13 @@ function configIn(storage: Storage, path: string): ConfigMark | null {
   try {
     const chunk = reader.next()
     if (chunk?.section !== SECTION.config) return null
-    const bytes = chunk.bytes.slice(AT_CONFIG_FRAME)
+    const record = new Uint8Array(chunk.bytes) // of its own: what is unpacked shares its memory
+    const bytes = record.slice(AT_CONFIG_FRAME)
     const view = new DataView(bytes.buffer)
     const header = createFrameHeader()
     const check = readFrameHeader(bytes, view, 0, bytes.length, header)
     if (check !== 'ok') return refuse(path, `its membership: ${check}`)
-    const index = readU53(new DataView(chunk.bytes.slice().buffer), AT_CONFIG_INDEX) as LogIndex
+    const index = readU53(new DataView(record.buffer), AT_CONFIG_INDEX) as LogIndex
     return { index, bytes: configBytesOf(bytes, view, 0, header).slice() }
   } finally {
     reader.close()

@@ -142,7 +142,14 @@ test('the page: points in order, fresh trials, reasons', () => {
   const { config, model: _model, ended: _ended, gridLeft: _left, ...rest } = factsOf()
   const { dataDir: _dataDir, ...open } = config
   const result: TuneResult = {
-    ...{ schema: 'xpaxos-tune/1', environment: ENVIRONMENT, config: open, sweep: [], ...rest },
+    ...{
+      schema: 'xpaxos-tune/1',
+      command: 'xpaxos tune',
+      environment: ENVIRONMENT,
+      config: open,
+      sweep: [],
+      ...rest,
+    },
     ...{ adaptive: null, model: null, warnings: ['a warning'], violations: [], partial: false },
     rationale: ['Because.'],
   }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { encodePut } from '../../src/engine/index.ts'
-import { openCluster, temporaryFolder, until } from '../support/engine.ts'
+import { CALM, openCluster, temporaryFolder, until } from '../support/engine.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
@@ -37,9 +37,10 @@ test('nothing to save, and a copy that is there already, are refused', () => {
 
 test('a node joins behind a trimmed log with a snapshot of another', async () => {
   const dataDir = temporaryFolder()
-  const tuning = { snapshotEveryBytes: 2 ** 20, retainBytes: 4_096 }
+  const tuning = { ...CALM, snapshotEveryBytes: 2 ** 20, retainBytes: 4_096 }
   const cluster = await openCluster({ nodes: 3, stateMachine: 'kv', dataDir, tuning })
   const leader = await cluster.leader()
+  await leader.changeMembership({ kind: 'set', id: 3, weight: 2 })
   const value = Buffer.alloc(1_000, 'v')
   const isTrimmed = (): boolean => cluster.nodes.every((node) => node.status().firstRetained > 1)
   for (let i = 0; i < 300 && !isTrimmed(); i++) {
@@ -59,6 +60,8 @@ test('a node joins behind a trimmed log with a snapshot of another', async () =>
   const restored = run('restore', copy, '--data-dir', dir, ...more)
   expect(restored).toMatchObject({ status: 0, stderr: '' })
   const node = await cluster.addNode(4)
+  const weights = node.status().membership!.members.map(({ weight }) => weight)
+  expect(weights).toEqual([5, 5, 2]) // as the snapshot says: it has heard of nobody yet
   expect(node.status()).toMatchObject({ chosen: node.status().snapshot.index })
   await leader.changeMembership({ kind: 'add', id: 4, promote: 'voter' })
   await until('it is a voter', () => {

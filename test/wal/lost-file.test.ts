@@ -92,7 +92,7 @@ test('a ready file is no proof against a segment that was begun and not synced',
   for (const kept of [0, 0.3, 0.6, 1]) {
     const storage = logOf(3)
     const { wal } = open(storage)
-    for (let i = 0; i < 8; i++) write(wal) // one group: the files that it needs are made ready in it
+    for (let i = 0; i < 8; i++) write(wal) // one group, which makes the files ready that it needs
     expect(() => {
       storage.onOperation = (operation) => {
         if (operation === 'datasync') throw new Error('power')

@@ -118,7 +118,7 @@ export function* flipEach(files: Files, bits: readonly Bit[]): Generator<Flip> {
 }
 
 /** First as `wal verify` reads it; then, where that finds nothing, as a node opens it. */
-export function effectOf(
+function effectOf(
   storage: Storage,
   before: Content,
   copy: () => Storage,
@@ -135,7 +135,7 @@ export function effectOf(
   }
 }
 
-export function storageOf(files: Files): MemoryStorage {
+function storageOf(files: Files): MemoryStorage {
   const storage = createMemoryStorage()
   storage.makeDir(DIR)
   for (const [name, bytes] of files) {
@@ -159,7 +159,7 @@ interface Content {
   readonly text: string
 }
 
-export function contentOf(storage: Storage): Content {
+function contentOf(storage: Storage): Content {
   const hash = createHash('sha1')
   inspectWal(storage, DIR, ({ record, payload }) => {
     hash.update(JSON.stringify(record)).update(payload)

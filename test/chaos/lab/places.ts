@@ -73,7 +73,8 @@ export function mountMissing(kind: 'loop' | 'memory'): string | null {
     return null
   } catch (error) {
     const problem = error instanceof Error ? error.message : String(error)
-    return `mounting needs root${kind === 'loop' ? ', loop devices and e2fsprogs' : ''} (${problem})`
+    const needs = kind === 'loop' ? 'root, loop devices and e2fsprogs' : 'root'
+    return `mounting needs ${needs} (${problem})`
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

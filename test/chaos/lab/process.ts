@@ -27,7 +27,7 @@ export interface NodeProcess {
   readonly exited: Promise<Exit>
   /** What it wrote to stderr. */
   readonly complaints: string
-  /** @throws ReplicaError as the node; E_CLOSED, unknown, when the process ends before it answers */
+  /** @throws ReplicaError as the node; E_CLOSED, unknown: the process ended before it answered */
   ask<K extends Kind>(kind: K, asked: Requests[K]['asked']): Promise<Requests[K]['answer']>
   signal(signal: NodeJS.Signals): void
 }

@@ -105,6 +105,7 @@ async function runLife(
   let round = 0
   try {
     await Promise.all(cluster.ids.map((id) => cluster.start(id)))
+    await settle(cluster)
     for (; round < count && life.problems.length === 0 && !isOver(); round++) {
       await runRound(life, round)
       totals.rounds++
