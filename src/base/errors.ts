@@ -45,6 +45,10 @@ export interface ErrorDetails {
   /** `from` was asked for; `first` is the lowest index that the node still has. */
   E_COMPACTED: { readonly from: number; readonly first: number }
   E_TOKEN: { readonly problem: string }
+  /** Of the key-value service: the request breaks its limits; nothing was proposed. */
+  E_REQUEST_INVALID: { readonly problems: readonly string[] }
+  /** Of an increment: the key holds no 64-bit decimal integer, or the sum is none. */
+  E_NOT_A_NUMBER: { readonly reason: 'not-a-number' | 'overflow' }
   E_QUERY_FAILED: { readonly reason: string }
   E_CLOSED: { readonly what: string }
   E_HISTORY_INVALID: { readonly line: number; readonly field: string; readonly problem: string }
