@@ -314,10 +314,7 @@ export const OPTIONS = {
 export type OptionKey = keyof typeof OPTIONS
 
 /** What the contract names and this version refuses as `not available yet`. */
-export const MISSING_COMMANDS: readonly string[] = [
-  ...['tune', 'report', 'serve', 'put', 'get', 'del', 'cas', 'watch'],
-  ...['sync', 'member', 'move-leader', 'snapshot', 'endpoint', 'top'],
-]
+export const MISSING_COMMANDS: readonly string[] = [...['tune', 'report', 'snapshot', 'top']]
 
 /** 'batchMaxBytes' -> '--batch-max-bytes'. */
 export const flagOf = (key: string): string =>

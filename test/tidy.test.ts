@@ -69,7 +69,8 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   server: {
     imports: ['base', 'codec', 'engine', 'state-machines'],
     outside: words(
-      'node:http node:https node:net node:tls node:fs uWebSockets.js @uwsjs/* ws prom-client pino',
+      'node:http node:https node:net node:tls node:fs node:crypto node:stream uWebSockets.js ' +
+        '@uwsjs/* ws prom-client pino',
     ),
   },
   client: { imports: ['base', 'codec'], outside: words('node:net node:tls node:http node:https') },

@@ -18,6 +18,7 @@ import {
 } from '../../native-free-bench/option-table.ts'
 import { packageVersion } from '../../native-free-bench/environment.ts'
 import { type Exit, EXIT, exitOf, UsageError } from './exit.ts'
+import { addClients, addServe } from './service-commands.ts'
 
 const SUMMARIES: Record<CommandName, string> = {
   bench: 'measure one engine under one load',
@@ -55,6 +56,8 @@ function programOf(onExit: (exit: Exit) => void): Command {
   addVerify(program, onExit)
   addDisaster(program, onExit)
   addWal(program, onExit)
+  addServe(program, onExit, sorted)
+  addClients(program, onExit, sorted)
   for (const name of MISSING_COMMANDS) addMissing(program, name)
   return program
 }

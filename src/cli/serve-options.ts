@@ -1,6 +1,6 @@
 /**
- * Every option of `serve`: flag, environment variable and key of the config file in one table, each
- * with its default and its reason. Precedence: flag > environment > file > default. Zod checks each
+ * What the options of `serve` (serve-table.ts) may be, and where they come from: flag, environment
+ * variable, key of the config file, in this order of precedence, else the default. Zod checks each
  * value; relations are checked behind, and all problems come at once. Nothing is opened here but
  * the files that are named.
  */
@@ -15,6 +15,14 @@ import {
   type ServeConfig,
   exposureProblems,
 } from '../server/serve-config.ts'
+import {
+  SERVE_KEYS,
+  SERVE_OPTIONS,
+  type ServeKey,
+  flagOfKey,
+  serveRow,
+  variableOf,
+} from './serve-table.ts'
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
 const NAME_WORDS = 'a name of letters, digits, dots, dashes and underscores, at most 63'
@@ -78,124 +86,32 @@ const client = z.string().transform((text, context): ClientAddress => {
   return fail(context, `${text}: want http://HOST:PORT or https://HOST:PORT`)
 })
 
-interface Row {
-  readonly parse: z.ZodType
-  readonly fallback?: string
-  /** What the value is, for help; absent: a switch. */
-  readonly value?: string
-  readonly why: string
-  /** With --embedded it has no meaning. */
-  readonly alone?: boolean
-}
+const PARSERS = {
+  dataDir: file,
+  embedded: whole(1, 9),
+  name: name,
+  initialCluster: list(founder),
+  initialClusterState: z.enum(['new', 'existing'], { error: 'want new or existing' }),
+  memberId: whole(1, 65_535),
+  initialClusterToken: name,
+  listenPeerUrls: address('tcp'),
+  listenClientUrls: list(client).refine((all) => all.length > 0, { error: 'want one at least' }),
+  advertiseClientUrls: list(advertised),
+  listenResp: orNone('tcp'),
+  listenMonitoringUrl: orNone('http'),
+  heartbeatInterval: whole(1, 10_000),
+  electionTimeout: whole(10, 60_000),
+  certFile: file,
+  keyFile: file,
+  tokenFile: file,
+  allowedHosts: list(z.string().regex(/^[A-Za-z0-9.:[\]-]+$/, 'want host names without ports')),
+  allowedOrigins: list(origin),
+  insecureClientNetwork: flag,
+  insecurePeerNetwork: flag,
+  logLevel: z.enum(LOG_LEVELS, { error: `want one of ${LOG_LEVELS.join(', ')}` }),
+} as const satisfies Readonly<Record<ServeKey, z.ZodType>>
 
-export const SERVE_OPTIONS = {
-  dataDir: { parse: file, value: 'dir', why: "everything that is kept; this process's alone" },
-  embedded: {
-    parse: whole(1, 9),
-    value: 'nodes',
-    why: 'a whole cluster of so many nodes in this process, over memory links',
-  },
-  name: { parse: name, fallback: 'n1', value: 'name', alone: true, why: "this node's name" },
-  initialCluster: {
-    parse: list(founder),
-    value: 'n1=URL,...',
-    alone: true,
-    why: 'who the cluster begins with, the same at every node and for ever; default: this node alone',
-  },
-  initialClusterToken: {
-    parse: name,
-    fallback: 'xpaxos',
-    value: 'name',
-    why: 'tells clusters apart: nodes of another one are refused',
-  },
-  listenPeerUrls: {
-    parse: address('tcp'),
-    fallback: 'tcp://127.0.0.1:7480',
-    value: 'url',
-    alone: true,
-    why: 'where other nodes connect',
-  },
-  listenClientUrls: {
-    parse: list(client).refine((all) => all.length > 0, { error: 'want one at least' }),
-    fallback: 'http://127.0.0.1:7479',
-    value: 'urls',
-    why: 'HTTP and WebSocket for clients; https:// with --cert-file',
-  },
-  advertiseClientUrls: {
-    parse: list(advertised),
-    value: 'urls',
-    why: 'how clients reach this node (default: where it listens)',
-  },
-  listenResp: {
-    parse: orNone('tcp'),
-    fallback: 'tcp://127.0.0.1:7481',
-    value: 'url',
-    why: 'RESP2, for clients of Redis; none: not served',
-  },
-  listenMonitoringUrl: {
-    parse: orNone('http'),
-    fallback: 'http://127.0.0.1:7482',
-    value: 'url',
-    why: '/health /livez /readyz /metrics /status; none: not served',
-  },
-  heartbeatInterval: {
-    parse: whole(1, 10_000),
-    fallback: '50',
-    value: 'ms',
-    why: 'how often a leader proves that it lives',
-  },
-  electionTimeout: {
-    parse: whole(10, 60_000),
-    fallback: '500',
-    value: 'ms',
-    why: 'silence after which others stand; at least three heartbeats',
-  },
-  certFile: { parse: file, value: 'file', why: 'certificate chain (PEM) of the client listeners' },
-  keyFile: { parse: file, value: 'file', why: 'its key (PEM)' },
-  tokenFile: {
-    parse: file,
-    value: 'file',
-    why: 'who may do what: lines `ROLE TOKEN`, roles read, write and admin',
-  },
-  allowedHosts: {
-    parse: list(z.string().regex(/^[A-Za-z0-9.:[\]-]+$/, 'want host names without ports')),
-    value: 'hosts',
-    why: 'further names that clients may call this server by',
-  },
-  allowedOrigins: {
-    parse: list(origin),
-    value: 'urls',
-    why: 'origins of web pages that may call it (default: none)',
-  },
-  insecureClientNetwork: {
-    parse: flag,
-    fallback: 'false',
-    why: 'listen beyond loopback without TLS or tokens: everybody who reaches it may do anything',
-  },
-  insecurePeerNetwork: {
-    parse: flag,
-    fallback: 'false',
-    why: 'peers beyond loopback, without TLS: the network between them must be trusted',
-  },
-  logLevel: {
-    parse: z.enum(LOG_LEVELS, { error: `want one of ${LOG_LEVELS.join(', ')}` }),
-    fallback: 'info',
-    value: 'level',
-    why: 'JSON lines on stderr',
-  },
-} as const satisfies Readonly<Record<string, Row>>
-
-export type ServeKey = keyof typeof SERVE_OPTIONS
-type Values = { [Key in ServeKey]?: z.output<(typeof SERVE_OPTIONS)[Key]['parse']> }
-
-export const SERVE_KEYS = Object.keys(SERVE_OPTIONS) as ServeKey[]
-export const serveRow = (key: ServeKey): Row => SERVE_OPTIONS[key]
-
-/** 'dataDir' -> '--data-dir'. */
-export const flagOfKey = (key: string): string =>
-  `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
-export const variableOf = (key: string): string =>
-  `XPAXOS_${flagOfKey(key).slice(2).replaceAll('-', '_').toUpperCase()}`
+type Values = { [Key in ServeKey]?: z.output<(typeof PARSERS)[Key]> }
 
 const SCHEMA = 'xpaxos-config/1'
 
@@ -215,7 +131,7 @@ export function serveConfigOf({ flags, environment }: Sources): ServeConfig | st
   for (const key of SERVE_KEYS) {
     const given = givenOf(key, { flags, environment }, fromFile)
     if (given === null) continue
-    const parsed = serveRow(key).parse.safeParse(given.text)
+    const parsed = PARSERS[key].safeParse(given.text)
     if (parsed.success) values[key] = parsed.data
     else problems.push(...parsed.error.issues.map(({ message }) => `${given.from}: ${message}`))
     if (given.isDefault || serveRow(key).alone !== true) continue
@@ -285,12 +201,18 @@ function configOf(values: Values, problems: string[]): ServeConfig | string[] {
     problems.push('--election-timeout: want at least 3 * --heartbeat-interval')
   const listenPeer = listenPeerUrls ?? { host: '127.0.0.1', port: 7480 }
   const founders = foundersOf(values.initialCluster ?? [{ name: own, peer: listenPeer }])
-  if (embedded === null) problems.push(...founderProblems(founders, own))
+  const { initialClusterState: state, memberId = null } = values
+  const joins = state === 'existing'
+  if (embedded === null) problems.push(...founderProblems(founders, own, joins))
+  if (joins !== (memberId !== null))
+    problems.push('--initial-cluster-state existing, --member-id: want both or none of the two')
+  if (memberId !== null && memberId <= founders.length)
+    problems.push(`--member-id: ${String(memberId)} is a founder's`)
   const { certFile, keyFile, tokenFile } = values
   const tls = tlsOf(certFile, keyFile, problems)
   if (problems.length > 0) return problems
   const config: ServeConfig = {
-    ...{ embedded, name: own, dataDir, founders, listenPeer, tls },
+    ...{ embedded, name: own, dataDir, founders, memberId, listenPeer, tls },
     token: values.initialClusterToken!,
     heartbeatMs: heartbeatInterval,
     electionTimeoutMs: electionTimeout,
@@ -318,12 +240,13 @@ function configOf(values: Values, problems: string[]): ServeConfig | string[] {
 const foundersOf = (given: readonly Founder[]): Founder[] =>
   [...given].sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)))
 
-function founderProblems(founders: readonly Founder[], own: string): string[] {
+function founderProblems(founders: readonly Founder[], own: string, joins: boolean): string[] {
   const names = founders.map((one) => one.name)
   const problems: string[] = []
   if (new Set(names).size !== names.length) problems.push('--initial-cluster: every name once')
   if (names.length < 1 || names.length > 9) problems.push('--initial-cluster: want 1 to 9 members')
-  if (!names.includes(own)) problems.push(`--name: ${own} is not in --initial-cluster`)
+  if (!joins && !names.includes(own)) problems.push(`--name: ${own} is not in --initial-cluster`)
+  if (joins && names.includes(own)) problems.push(`--name: ${own} is a founder's`)
   return problems
 }
 

@@ -18,13 +18,13 @@ export interface Health {
   leave(): void
 }
 
-export function createHealth({ nodes, serving }: Hosted, nowMs: () => number): Health {
+export function createHealth(hosted: Hosted, nowMs: () => number): Health {
   let isLeaving = false
   let last: { readonly at: number; readonly answer: Promise<boolean> } | null = null
   return {
     unreadyReason() {
       if (isLeaving) return 'the node is stopping'
-      for (const { node } of nodes) {
+      for (const { node } of hosted.nodes) {
         const { leader, chosen, applied, role } = node.status()
         if (leader === 0) return 'no leader is known'
         if (role !== 'logger' && chosen - applied > LAG_ENTRIES_MAX) return 'the node lags behind'
@@ -34,7 +34,7 @@ export function createHealth({ nodes, serving }: Hosted, nowMs: () => number): H
     isHealthy() {
       if (isLeaving) return Promise.resolve(false)
       if (last !== null && nowMs() - last.at < HEALTH_AGE_MS) return last.answer
-      const { node } = serving()
+      const { node } = hosted.serving()
       const answer = node.sync({ timeoutMs: HEALTH_TIMEOUT_MS }).then(
         () => true,
         () => false,

@@ -8,9 +8,10 @@ import { createHash } from 'node:crypto'
 import { readdirSync } from 'node:fs'
 import { ReplicaError } from '../base/errors.ts'
 import type { CommonOptions, StateMachineOption } from '../engine/config.ts'
-import { makeFolder, openLocalCluster } from '../engine/local-cluster.ts'
+import { type LocalCluster, makeFolder, openLocalCluster } from '../engine/local-cluster.ts'
 import { type NodeEvent, type ReplicaNode, openNode } from '../engine/node.ts'
-import type { Founder, ServeConfig } from './serve-config.ts'
+import { type LaterMember, openLaterMembers } from './later-members.ts'
+import type { ServeConfig } from './serve-config.ts'
 
 export interface HostedNode {
   readonly name: string
@@ -18,9 +19,16 @@ export interface HostedNode {
 }
 
 export interface Hosted {
+  /** What the key-value service stands on. */
+  readonly target: ReplicaNode | LocalCluster
   readonly nodes: readonly HostedNode[]
-  /** Of the founders, by id; of others their id as text. */
+  /** Of those that are known here, by id; of others their id as text. */
   nameOf(id: number): string
+  /**
+   * Where a member is that comes later; kept over restarts.
+   * @throws ReplicaError E_CONFIG_INVALID, E_DATA_DIR; E_NOT_AVAILABLE of an embedded cluster
+   */
+  learn(member: LaterMember): void
   /** The one that clients' calls go to: who leads, if it is here. */
   serving(): HostedNode
   /** Hands leadership to another process, if there is one that takes it; true: it did. */
@@ -63,22 +71,37 @@ async function openOne(
   onEvent: (event: NodeEvent) => void,
 ): Promise<Hosted> {
   const { founders, name, listenPeer, dataDir } = config
-  const id = idOf(founders, name)
+  const id = idOf(config)
+  const later = openLaterMembers(dataDir)
+  const known = [
+    ...founders.map((one, i) => ({ id: i + 1, ...one })),
+    ...later.all().filter((one) => one.id > founders.length),
+  ]
+  const joins = id > founders.length
   const node = await openNode({
     ...common,
     ...{ id, stateMachine, onEvent },
-    members: founders.map((_, i) => ({ id: i + 1 })),
+    members: [...founders.map((_, i) => ({ id: i + 1 })), ...(joins ? [{ id, join: true }] : [])],
+    maxNodes: NODES_MAX,
     dataDir: folderOf(dataDir, id),
     transport: {
       ...listenPeer,
-      peers: founders.flatMap((one, i) => (i + 1 === id ? [] : [{ id: i + 1, ...one.peer }])),
+      peers: known.filter((one) => one.id !== id).map((one) => ({ id: one.id, ...one.peer })),
     },
   })
   const own: HostedNode = { name, node }
   return {
+    target: node,
     nodes: [own],
-    nameOf: (one) => founders[one - 1]?.name ?? String(one),
+    nameOf: (wanted) =>
+      wanted === id
+        ? name
+        : ([...known, ...later.all()].findLast((one) => one.id === wanted)?.name ?? String(wanted)),
     serving: () => own,
+    learn(member) {
+      node.addPeer({ id: member.id, ...member.peer })
+      later.add(member)
+    },
     handOver: (timeoutMs) => handOver(node, timeoutMs),
     close: async () => void (await node.close()),
   }
@@ -92,15 +115,23 @@ async function openAll(
   const nameOf = (id: number): string => `n${String(id)}`
   const nodes = cluster.nodes.map((node) => ({ name: nameOf(node.id), node }))
   return {
-    ...{ nodes, nameOf },
+    ...{ target: cluster, nodes, nameOf },
     serving: () => nodes.find(({ node }) => node.leads) ?? nodes[0]!,
+    learn() {
+      const feature = 'members that come later in an embedded cluster'
+      throw new ReplicaError('E_NOT_AVAILABLE', `${feature}: not available`, { feature })
+    },
     handOver: () => Promise.resolve(false),
     close: () => cluster.close(),
   }
 }
 
-const idOf = (founders: readonly Founder[], name: string): number =>
-  founders.findIndex((one) => one.name === name) + 1
+/** Ids that a process has memory to talk to: the most that the engine takes. */
+const NODES_MAX = 16
+
+/** Of a founder its place; one that came later was told its id by `member add`. */
+const idOf = ({ founders, name, memberId }: ServeConfig): number =>
+  memberId ?? founders.findIndex((one) => one.name === name) + 1
 
 const folderOf = (dataDir: string, id: number): string => `${dataDir}/node-${String(id)}`
 
@@ -108,9 +139,10 @@ const folderOf = (dataDir: string, id: number): string => `${dataDir}/node-${Str
  * Folders of other nodes mean that another process, or another cluster, lives here.
  * @throws ReplicaError E_DATA_DIR
  */
-function checkDataDir({ dataDir, embedded, founders, name }: ServeConfig): void {
+function checkDataDir(config: ServeConfig): void {
+  const { dataDir, embedded } = config
   const count = embedded ?? 1
-  const first = embedded === null ? idOf(founders, name) : 1
+  const first = embedded === null ? idOf(config) : 1
   const own = new Set(Array.from({ length: count }, (_, i) => `node-${String(first + i)}`))
   const found = namesIn(dataDir).filter((one) => /^node-[0-9]+$/.test(one))
   const other = found.find((one) => !own.has(one))

@@ -1,5 +1,5 @@
 /**
- * Metrics in the form of Prometheus, read from the nodes when they are asked for: nothing is counted
+ * Metrics in the form of Prometheus, read from the nodes when they are asked for: nothing is kept
  * twice, and no stage is disturbed. Names follow docs/operations.md. Caller's thread.
  */
 import { Counter, Gauge, Registry } from 'prom-client'

@@ -29,6 +29,8 @@ export interface ServeConfig {
   readonly dataDir: string
   /** Who the cluster began with, in byte order of names: the place is the id, from 1. */
   readonly founders: readonly Founder[]
+  /** Of a node that came later (`member add`): its id; null: it is a founder. */
+  readonly memberId: number | null
   readonly token: string
   readonly heartbeatMs: number
   readonly electionTimeoutMs: number

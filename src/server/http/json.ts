@@ -1,12 +1,13 @@
 /**
  * JSON of strangers: bounded in depth before it is parsed, then read field by field. What a request
- * does not know is refused, so `__proto__` and its like are only unknown fields. Pure.
+ * does not know is refused, so `__proto__` and its like are only unknown fields. A field may be
+ * written as `range_end` or `rangeEnd`, as in etcd's gateway. Pure.
  */
-import { HttpError } from './reply.ts'
+import { ReplicaError } from '../../base/errors.ts'
 
 const DEPTH_MAX = 32
 
-/** @throws HttpError E_REQUEST_INVALID */
+/** @throws ReplicaError E_REQUEST_INVALID */
 export function parseJson(bytes: Uint8Array): unknown {
   if (depthOf(bytes) > DEPTH_MAX) throw invalid(`deeper than ${String(DEPTH_MAX)} levels`)
   try {
@@ -43,7 +44,7 @@ export interface Fields {
   has(name: string): boolean
   /** Base64 of at most `maxBytes`; absent: null. */
   bytes(name: string, maxBytes: number): Uint8Array | null
-  /** A whole number, also as a string, as 64-bit numbers are written in JSON; absent: `fallback`. */
+  /** A whole number, also as text, as 64-bit numbers are in JSON; absent: `fallback`. */
   integer(name: string, min: number, max: number, fallback: number): number
   flag(name: string): boolean
   choice<Name extends string>(name: string, names: readonly Name[], fallback: Name): Name
@@ -54,11 +55,16 @@ export interface Fields {
   done(): void
 }
 
-/** @throws HttpError E_REQUEST_INVALID when it is no object */
+/** @throws ReplicaError E_REQUEST_INVALID when it is no object */
 export function fieldsOf(value: unknown, path = '', problems: string[] = []): Fields {
   const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
   if (!isObject) problems.push(`${path === '' ? 'body' : path}: want an object`)
-  const given = new Map<string, unknown>(isObject ? Object.entries(value) : [])
+  const given = new Map<string, unknown>()
+  for (const [name, one] of Object.entries(isObject ? value : {})) {
+    const snake = snakeOf(name)
+    if (given.has(snake)) problems.push(`${snake.slice(0, 64)}: given twice`)
+    given.set(snake, one)
+  }
   const asked = new Set<string>()
   const inner: Fields[] = []
   const at = (name: string): string => (path === '' ? name : `${path}.${name}`)
@@ -138,10 +144,14 @@ export function fieldsOf(value: unknown, path = '', problems: string[] = []): Fi
 
 const PROBLEMS_MAX = 20
 
+const snakeOf = (name: string): string =>
+  name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+
 /** Strict: what decodes to the same bytes in another way is refused. */
 export function base64Of(text: string): Uint8Array | null {
   const bytes = Buffer.from(text, 'base64')
   return bytes.toString('base64') === text ? bytes : null
 }
 
-const invalid = (...problems: string[]): HttpError => new HttpError('E_REQUEST_INVALID', problems)
+export const invalid = (...problems: string[]): ReplicaError =>
+  new ReplicaError('E_REQUEST_INVALID', problems.join('; '), { problems })

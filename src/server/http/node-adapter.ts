@@ -68,8 +68,9 @@ export async function listenNode(
   })
   server.on('request', (request, response) => {
     answer(own, request, response).catch((error: unknown) => {
-      if (!request.destroyed) options.onError(error)
-      response.destroy()
+      options.onError(error)
+      if (response.headersSent) response.destroy()
+      else send(own, response, FAILED)
     })
   })
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -143,7 +144,8 @@ async function answer(
   const head = headOf(request)
   const early = open > options.limits.inflightMax ? TOO_MANY : handler.admit(head)
   if (early !== null) return refuse(request, response, early)
-  const body = await readBody(request, own.budget)
+  const body = await readBody(request, own.budget).catch(() => null)
+  if (body === null) return void response.destroy() // the client left, or was too slow
   if ('status' in body) return refuse(request, response, body)
   try {
     const reply = await handler.handle({ ...head, body: body.bytes, signal: gone.signal })
@@ -153,7 +155,7 @@ async function answer(
     const signal = AbortSignal.any([gone.signal, own.endings.signal])
     const sink = sinkOf(response, signal, options.limits.drainTimeoutMs)
     await reply.run(sink).catch((error: unknown) => {
-      if (!sink.signal.aborted) throw error
+      if (!sink.signal.aborted && !response.destroyed) throw error
     })
     response.end()
   } finally {
@@ -201,11 +203,14 @@ const headersOf = (
   ...more,
 })
 
-const TOO_MANY: HttpReply = {
-  status: 503,
+const errorReply = (status: number, code: string, message: string, outcome: string): HttpReply => ({
+  status,
   type: 'application/json',
-  body: '{"code":"E_OVERLOADED","message":"too many requests in flight on this connection","outcome":"not-proposed"}',
-}
+  body: JSON.stringify({ code, message, outcome }),
+})
+const FAILED = errorReply(500, 'E_INTERNAL', 'an error of this server', 'unknown')
+const IN_FLIGHT = 'too many requests in flight on this connection'
+const TOO_MANY = errorReply(503, 'E_OVERLOADED', IN_FLIGHT, 'not-proposed')
 
 function upgrade(
   own: Listening,

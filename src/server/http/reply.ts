@@ -1,10 +1,9 @@
 /** Replies of the HTTP side: JSON, and errors as one shape (docs/api.md). Pure. */
-import { type ErrorCode, type Outcome, ReplicaError } from '../../base/errors.ts'
+import { type ErrorCode, type Outcome, isReplicaError } from '../../base/errors.ts'
 import type { HttpReply } from './adapter.ts'
 
 /** What only the HTTP side says; nothing was proposed when it does. */
 export type HttpCode =
-  | 'E_REQUEST_INVALID'
   | 'E_UNAUTHENTICATED'
   | 'E_FORBIDDEN'
   | 'E_NOT_FOUND'
@@ -20,19 +19,6 @@ export interface ErrorBody {
   readonly message: string
   readonly outcome: Outcome
   readonly detail?: unknown
-}
-
-/** A request that is refused before anything was proposed. */
-export class HttpError extends Error {
-  override readonly name = 'HttpError'
-  readonly code: HttpCode
-  readonly problems: readonly string[]
-
-  constructor(code: HttpCode, problems: readonly string[]) {
-    super(problems.join('; '))
-    this.code = code
-    this.problems = problems
-  }
 }
 
 export const jsonReply = (
@@ -52,12 +38,8 @@ export const errorReply = (body: ErrorBody, headers?: HttpReply['headers']): Htt
 export const refusal = (code: HttpCode, message: string): HttpReply =>
   errorReply({ code, message, outcome: 'not-proposed' })
 
-/** Errors of requests and of the engine; anything else is a bug, and its text stays here. */
+/** Errors of requests and of the engine have a code; else it is a bug, and its text stays here. */
 export function errorBodyOf(error: unknown): ErrorBody {
-  if (error instanceof HttpError) {
-    const { code, message, problems } = error
-    return { code, message, outcome: 'not-proposed', detail: { problems } }
-  }
   if (isReplicaError(error)) {
     const { code, detail, outcome } = error
     return { code, message: error.message.replace(`${code}: `, ''), outcome, detail }
@@ -65,16 +47,12 @@ export function errorBodyOf(error: unknown): ErrorBody {
   return { code: 'E_INTERNAL', message: 'an error of this server', outcome: 'unknown' }
 }
 
-export const isKnownError = (error: unknown): boolean =>
-  error instanceof HttpError || error instanceof ReplicaError
-
-const isReplicaError = (error: unknown): error is ReplicaError => error instanceof ReplicaError
-
 /** Not listed: 500. What is 503 may be asked again, here or elsewhere; `outcome` says of what. */
 const STATUS: ReadonlyMap<ErrorCode | HttpCode, number> = new Map<ErrorCode | HttpCode, number>([
   ['E_REQUEST_INVALID', 400],
   ['E_CONFIG_INVALID', 400],
   ['E_TOKEN', 400],
+  ['E_NOT_A_NUMBER', 400],
   ['E_UNAUTHENTICATED', 401],
   ['E_FORBIDDEN', 403],
   ['E_ORIGIN', 403],
@@ -97,4 +75,5 @@ const STATUS: ReadonlyMap<ErrorCode | HttpCode, number> = new Map<ErrorCode | Ht
   ['E_CLOSED', 503],
   ['E_LOG_FULL', 507],
   ['E_READ_TIMEOUT', 504],
+  ['E_ABORTED', 504],
 ])
