@@ -72,6 +72,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
       'node:http node:https node:net node:tls node:fs node:crypto node:stream uWebSockets.js ' +
         '@uwsjs/* ws prom-client pino',
     ),
+    files: [{ path: /^src\/server\/resp\/auth\.ts$/, outside: ['node:crypto'] }],
   },
   client: { imports: ['base', 'codec'], outside: words('node:net node:tls node:http node:https') },
   cli: {

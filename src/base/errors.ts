@@ -47,6 +47,8 @@ export interface ErrorDetails {
   E_TOKEN: { readonly problem: string }
   /** Of the key-value service: the request breaks its limits; nothing was proposed. */
   E_REQUEST_INVALID: { readonly problems: readonly string[] }
+  /** The store is at a limit; reads and deletes go on. */
+  E_STORE_FULL: { readonly reason: string }
   /** Of an increment: the key holds no 64-bit decimal integer, or the sum is none. */
   E_NOT_A_NUMBER: { readonly reason: 'not-a-number' | 'overflow' }
   E_QUERY_FAILED: { readonly reason: string }

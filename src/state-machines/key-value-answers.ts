@@ -2,16 +2,17 @@
  * Bytes of what the key-value store answers (key-value-codec.ts has the commands). The first byte
  * is a code; what follows is fixed by the code and by the command that was answered.
  *
- *     0 not done | 1 done | 2 malformed | 3 answer-size | 4 not-a-number | 5 overflow
- *     put with previous:  code | u8 1 | entry, or u8 0      get: 1 | entry, or 0
+ *     0 not done | 1 done | 2 malformed | 3 answer-size | 4 not-a-number | 5 overflow | 6 full
+ *     put with previous:  code | u8 1 | entry, or u8 0 (absent), 2 (no room)
+ *     get:           1 | entry, or 0
  *     range:         1 | u8 more | u32 count | entries, each: u16 key size | key | u32 size | entry
  *     delete-range:  1 | u32 count                          incr: 1 | i64
  *     txn:           1 (guards held) or 0 | u32 count | answers, each behind its u32 size
  *     tick:          1 | u8 more | u32 leased | u32 count | keys behind their u16 sizes
  *     many:          1 | u32 count | answers, each behind its u32 size
  *     status:        1 | u64 keys | u64 leased | u64 clock | u64 size
- *     entry: u64 create revision | u64 mod revision | u64 version | u64 ttl + 1 or 0 | u8 1 | value,
- *            or u8 0 (keys only)
+ *     entry: u64 create revision | u64 mod revision | u64 version | u64 ttl + 1, or 0 |
+ *            u8 1 | value, or u8 0 (keys only)
  */
 import { assert, unreachable } from '../base/assert.ts'
 import * as bytes from './key-value-bytes.ts'
@@ -28,7 +29,7 @@ import type {
 } from './key-value-commands.ts'
 
 export const ANSWER = {
-  ...{ notDone: 0, done: 1, malformed: 2, answerSize: 3, notANumber: 4, overflow: 5 },
+  ...{ notDone: 0, done: 1, malformed: 2, answerSize: 3, notANumber: 4, overflow: 5, full: 6 },
 } as const
 
 const REFUSALS: Readonly<Record<number, KvRefusal>> = {
@@ -36,6 +37,7 @@ const REFUSALS: Readonly<Record<number, KvRefusal>> = {
   [ANSWER.answerSize]: 'answer-size',
   [ANSWER.notANumber]: 'not-a-number',
   [ANSWER.overflow]: 'overflow',
+  [ANSWER.full]: 'full',
 }
 
 /** @param answer of the store to that operation */
@@ -55,8 +57,9 @@ function readAnswer(reader: bytes.ByteReader, operation: KvOperation): KvAnswer 
   switch (kind) {
     case 'put': {
       if (operation.previous !== true) return { kind, done }
-      const had = bytes.takeU8(reader) === 1
-      return { kind, done, previous: had ? readEntry(reader, operation.key) : null }
+      const had = bytes.takeU8(reader)
+      if (had === 2) return { kind, done }
+      return { kind, done, previous: had === 1 ? readEntry(reader, operation.key) : null }
     }
     case 'delete':
     case 'cas':

@@ -129,7 +129,7 @@ export interface TickCommand {
 
 export type KvCommand = KvOperation | TxnCommand | TickCommand
 
-/** What a question may be: reads, several of them at one index, and what the store says of itself. */
+/** Reads, several of them at one index, and what the store says of itself. */
 export type KvQuestion =
   | GetCommand
   | RangeCommand
@@ -156,11 +156,13 @@ export type KvAnswer =
   | {
       readonly kind: 'put'
       readonly done: boolean
-      /** Of a put with `previous`; null: the key was absent. */
+      /** Of a put with `previous`; null: the key was absent; left out: it has no room. */
       readonly previous?: KeyValue | null
     }
   | { readonly kind: 'get'; readonly entry: KeyValue | null }
-  | { readonly kind: 'delete' | 'cas' | 'expire'; readonly done: boolean }
+  | { readonly kind: 'delete'; readonly done: boolean }
+  | { readonly kind: 'cas'; readonly done: boolean }
+  | { readonly kind: 'expire'; readonly done: boolean }
   | { readonly kind: 'range'; readonly entries: readonly KeyValue[]; readonly more: boolean }
   | { readonly kind: 'delete-range'; readonly count: number }
   | { readonly kind: 'incr'; readonly value: bigint }
@@ -169,9 +171,10 @@ export type KvAnswer =
 
 /**
  * `malformed`: no command that this version knows, or beyond a limit; `answer-size`: its answer had
- * no room beside those before it (reads only); `not-a-number`, `overflow`: of incr.
+ * no room beside those before it (reads only); `not-a-number`, `overflow`: of incr; `full`: the
+ * store is at a limit, until something is deleted.
  */
-export type KvRefusal = 'malformed' | 'answer-size' | 'not-a-number' | 'overflow'
+export type KvRefusal = 'malformed' | 'answer-size' | 'not-a-number' | 'overflow' | 'full'
 
 export interface TxnAnswer {
   /** Whether the guards held: `answers` are those of `then`, else of `else`. */

@@ -1,125 +1,101 @@
 /**
- * A key-value store as a state machine: the one that ships with the product. Commands and answers
- * are small binary records; the state hash is a sum over all pairs, updated as they change, so that
- * two stores are equal exactly when their hashes and counts are (up to collisions of 32 bits).
+ * A key-value store as a state machine: the one that ships with the product. Its commands are in
+ * key-value-codec.ts, its answers in key-value-answers.ts, what it holds in key-value-store.ts.
  *
- *     command: u8 kind (1 put, 2 delete, 3 compare-and-set) | u16 key size | key | rest
- *              put: value        cas: u32 size of the expected value | expected | value
- *     answer:  u8 1 done, 0 not done (no such key, or not the expected value)
- *     query:   key              answer: u8 1 | value, or u8 0
- *
- * A command that does not parse changes nothing and answers 2: apply never throws on input.
+ * The revision of a change is the log index of its entry, so it is a fencing token. Time is an
+ * entry, too: keys end by ticks of the log, never by a clock that apply reads. A command that does
+ * not parse changes nothing and answers `malformed`: apply never throws on input.
  */
 import type { StateMachine } from '../base/state-machine.ts'
-
-const PUT = 1
-const DELETE = 2
-const CAS = 3
-const NOT_DONE = Uint8Array.of(0)
-const DONE = Uint8Array.of(1)
-const MALFORMED = Uint8Array.of(2)
-const KEY_AT = 3
+import { ANSWER } from './key-value-answers.ts'
+import { createWriter, putU8, writtenOf } from './key-value-bytes.ts'
+import { KIND, decodeCommand, decodeQuestion, encodeCommand, hasMark } from './key-value-codec.ts'
+import { answer, execute } from './key-value-execute.ts'
+import { loadStore, saveStore } from './key-value-snapshot.ts'
+import {
+  STORE_LIMITS,
+  type StoreLimits,
+  createStore,
+  hasRoom,
+  hashOf,
+  keyOf,
+  putEntry,
+} from './key-value-store.ts'
 
 export function encodePut(key: Uint8Array, value: Uint8Array): Uint8Array {
-  return encode(PUT, key, value)
-}
-export function encodeDelete(key: Uint8Array): Uint8Array {
-  return encode(DELETE, key, new Uint8Array(0))
-}
-export function encodeCas(key: Uint8Array, expected: Uint8Array, value: Uint8Array): Uint8Array {
-  const rest = new Uint8Array(4 + expected.length + value.length)
-  new DataView(rest.buffer).setUint32(0, expected.length, true)
-  rest.set(expected, 4)
-  rest.set(value, 4 + expected.length)
-  return encode(CAS, key, rest)
-}
-
-function encode(kind: number, key: Uint8Array, rest: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(KEY_AT + key.length + rest.length)
-  bytes[0] = kind
-  new DataView(bytes.buffer).setUint16(1, key.length, true)
+  const bytes = new Uint8Array(KEY_AT + key.length + value.length)
+  bytes[0] = KIND.put
+  bytes[1] = key.length & 0xff
+  bytes[2] = key.length >> 8
   bytes.set(key, KEY_AT)
-  bytes.set(rest, KEY_AT + key.length)
+  bytes.set(value, KEY_AT + key.length)
   return bytes
 }
+export const encodeDelete = (key: Uint8Array): Uint8Array => encodeCommand({ kind: 'delete', key })
+export const encodeCas = (key: Uint8Array, expected: Uint8Array, value: Uint8Array): Uint8Array =>
+  encodeCommand({ kind: 'cas', key, expected, value })
 
-/** Keys are compared as bytes; as map keys they are latin1 strings, one character a byte. */
-const textOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1')
+const KEY_AT = 3
+const NOT_DONE = Uint8Array.of(ANSWER.notDone)
+const DONE = Uint8Array.of(ANSWER.done)
+const MALFORMED = Uint8Array.of(ANSWER.malformed)
+const FULL = Uint8Array.of(ANSWER.full)
 
-export function createKeyValueStateMachine(): Required<StateMachine> {
-  const values = new Map<string, Uint8Array>()
-  let sum = 0
+/** @param limits the same on all nodes of a cluster, for the whole of its life */
+export function createKeyValueStateMachine(
+  limits: StoreLimits = STORE_LIMITS,
+): Required<StateMachine> {
+  let store = createStore(limits)
+  const out = createWriter()
 
-  const put = (key: string, value: Uint8Array): void => {
-    remove(key)
-    values.set(key, value.slice())
-    sum = (sum + pairHash(key, value)) >>> 0
-  }
-  const remove = (key: string): boolean => {
-    const old = values.get(key)
-    if (old === undefined) return false
-    values.delete(key)
-    sum = (sum - pairHash(key, old)) >>> 0
-    return true
-  }
-  const execute = (command: Uint8Array): Uint8Array => {
-    if (command.length < KEY_AT) return MALFORMED
-    const restAt = KEY_AT + (command[1]! | (command[2]! << 8))
-    if (restAt > command.length) return MALFORMED
-    const key = textOf(command.subarray(KEY_AT, restAt))
-    const rest = command.subarray(restAt)
-    switch (command[0]) {
-      case PUT:
-        put(key, rest)
-        return DONE
-      case DELETE:
-        return remove(key) ? DONE : NOT_DONE
-      case CAS:
-        return compareAndSet(key, rest)
-      default:
-        return MALFORMED
-    }
-  }
-  const compareAndSet = (key: string, rest: Uint8Array): Uint8Array => {
-    if (rest.length < 4) return MALFORMED
-    const size = new DataView(rest.buffer, rest.byteOffset).getUint32(0, true)
-    if (size > rest.length - 4) return MALFORMED
-    const old = values.get(key)
-    const expected = rest.subarray(4, 4 + size)
-    if (old === undefined || Buffer.compare(old, expected) !== 0) return NOT_DONE
-    put(key, rest.subarray(4 + size))
+  /** A plain put: what a store is asked most. */
+  const put = (command: Uint8Array, revision: number): Uint8Array => {
+    const valueAt = KEY_AT + (command[1]! | (command[2]! << 8))
+    if (!(valueAt <= command.length)) return MALFORMED
+    const key = keyOf(command.subarray(KEY_AT, valueAt))
+    const old = store.entries.get(key)
+    if (!hasRoom(store, key, old, command.length - valueAt)) return FULL
+    putEntry(store, key, old, command.subarray(valueAt), revision, 0)
     return DONE
+  }
+  const run = (bytes: Uint8Array, revision: number): Uint8Array => {
+    if (bytes[0] === KIND.put) return put(bytes, revision)
+    const command = decodeCommand(bytes)
+    if (command === null) return MALFORMED
+    out.size = 0
+    execute(store, command, revision, out)
+    return writtenOf(out)
+  }
+  /** As in the first version: the bytes of the key, and 1 and its value, or 0. */
+  const valueOf = (key: Uint8Array): Uint8Array => {
+    const entry = store.entries.get(keyOf(key))
+    if (entry === undefined) return NOT_DONE
+    const bytes = new Uint8Array(1 + entry.value.length)
+    bytes[0] = ANSWER.done
+    bytes.set(entry.value, 1)
+    return bytes
   }
   return {
     apply(batch) {
-      for (let i = 0; i < batch.count; i++) batch.reply(i, execute(batch.payload(i)))
+      for (let i = 0; i < batch.count; i++) batch.reply(i, run(batch.payload(i), batch.first + i))
     },
-    query(key) {
-      const value = values.get(textOf(key))
-      if (value === undefined) return NOT_DONE
-      const answer = new Uint8Array(1 + value.length)
-      answer[0] = 1
-      answer.set(value, 1)
-      return answer
+    query(bytes) {
+      if (!hasMark(bytes)) return valueOf(bytes)
+      const question = decodeQuestion(bytes)
+      out.size = 0
+      if (question === null) putU8(out, ANSWER.malformed)
+      else answer(store, question, out)
+      return writtenOf(out).slice()
     },
     snapshot(sink) {
-      for (const [key, value] of values) sink.write(encodePut(Buffer.from(key, 'latin1'), value))
+      saveStore(store, sink)
       return Promise.resolve()
     },
     restore(source) {
-      values.clear()
-      sum = 0
-      for (let chunk = source.read(); chunk !== null; chunk = source.read()) execute(chunk)
+      store = createStore(limits)
+      loadStore(store, source)
       return Promise.resolve()
     },
-    hash: () => `${String(values.size)}:${sum.toString(16)}`,
+    hash: () => hashOf(store),
   }
-}
-
-function pairHash(key: string, value: Uint8Array): number {
-  let h = 0x811c9dc5
-  for (let i = 0; i < key.length; i++) h = Math.imul(h ^ key.charCodeAt(i), 0x01000193)
-  h = Math.imul(h ^ 0x1ff, 0x01000193)
-  for (const byte of value) h = Math.imul(h ^ byte, 0x01000193)
-  return h >>> 0
 }

@@ -9,7 +9,8 @@ const DONE = 1
 function answersOf(payloads: readonly Uint8Array[]) {
   const machine = createKeyValueStateMachine()
   const answers: number[] = []
-  const batch: Pick<ApplyBatch, 'count' | 'payload' | 'reply'> = {
+  const batch: Pick<ApplyBatch, 'first' | 'count' | 'payload' | 'reply'> = {
+    first: 1,
     count: payloads.length,
     payload: (i) => payloads[i]!,
     reply: (_i, bytes) => void answers.push(bytes[0]!),
