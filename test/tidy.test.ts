@@ -69,10 +69,12 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   server: {
     imports: ['base', 'codec', 'engine', 'state-machines'],
     outside: words(
-      'node:http node:https node:net node:tls node:fs node:crypto node:stream uWebSockets.js ' +
-        '@uwsjs/* ws prom-client pino',
+      'node:http node:https node:net node:tls node:fs uWebSockets.js @uwsjs/* ws prom-client pino',
     ),
-    files: [{ path: /^src\/server\/resp\/auth\.ts$/, outside: ['node:crypto'] }],
+    files: [
+      { path: /^src\/server\/(auth|hosted|resp\/auth)\.ts$/, outside: ['node:crypto'] },
+      { path: /^src\/server\/http\/node-adapter\.ts$/, outside: ['node:stream'] },
+    ],
   },
   client: { imports: ['base', 'codec'], outside: words('node:net node:tls node:http node:https') },
   cli: {

@@ -5,6 +5,7 @@
  */
 import { type ReplicaError, toRecord } from '../base/errors.ts'
 import type { NodeEvent } from '../engine/node.ts'
+import type { Auth } from './auth.ts'
 import { createGateway } from './gateway/gateway.ts'
 import { clusterRoutes } from './gateway/cluster-routes.ts'
 import { kvRoutes } from './gateway/kv-routes.ts'
@@ -22,6 +23,7 @@ import { type KvService, openKvService } from './kv-service.ts'
 import type { Log } from './log.ts'
 import { type Metrics, createMetrics } from './metrics.ts'
 import { createMonitoring } from './monitoring.ts'
+import type { RespAuth } from './resp/auth.ts'
 import { type RespServer, createRespServer } from './resp/server.ts'
 import { type ListenAddress, type ServeConfig, exposuresOf, hostsOf } from './serve-config.ts'
 
@@ -51,6 +53,8 @@ export interface ServerParts {
 
 const HAND_OVER_MS = 3_000
 const DRAIN_MS = 5_000
+/** An election of an embedded cluster is over by then. */
+const PATIENCE_MS = 3_000
 
 /** @throws ReplicaError as openHosted, and E_LISTEN; then nothing is left open */
 export async function startServer(config: ServeConfig, parts: ServerParts): Promise<RunningServer> {
@@ -169,7 +173,7 @@ function gatewayOf(shared: Shared, guard: Guard, urls: () => readonly string[]) 
   const advertised = config.advertiseClientUrls
   const clientUrls = () => (advertised.length > 0 ? advertised : urls())
   return createGateway({
-    ...{ guard, kv },
+    ...{ guard, kv, patienceMs: config.embedded === null ? 0 : PATIENCE_MS },
     routes: { ...kvRoutes(kv), ...clusterRoutes({ hosted, version: parts.version, clientUrls }) },
     onReply: (route, status) => metrics.onRequest(route, status),
     onError: (error) => parts.log.error({ err: error }, 'an error of the gateway'),
@@ -189,10 +193,18 @@ async function listenMonitoring(
   return urlOf('http', listener.address)
 }
 
-async function listenResp({ config, kv, parts }: Shared): Promise<RespServer | null> {
-  const { listenResp: address, auth } = config
-  return address === null ? null : createRespServer(kv, { ...address, auth, log: parts.log })
+async function listenResp({ config, kv }: Shared): Promise<RespServer | null> {
+  const { listenResp: address, auth, insecureClientNetwork } = config
+  if (address === null) return null
+  const own = { ...address, service: kv, allowInsecure: insecureClientNetwork }
+  return createRespServer(auth === null ? own : { ...own, auth: respAuthOf(auth) })
 }
+
+/** `AUTH token`, or `AUTH default token`: the same tokens as over HTTP. */
+const respAuthOf = (auth: Auth): RespAuth => ({
+  roleOf: (name, secret) =>
+    name === 'default' ? auth.roleOf(Buffer.from(secret).toString('utf8')) : null,
+})
 
 /** 'http', { host: '::1', port: 7479 } -> 'http://[::1]:7479'. */
 const urlOf = (scheme: string, { host, port }: ListenAddress): string =>

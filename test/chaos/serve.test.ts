@@ -1,6 +1,6 @@
 /**
- * Three `serve` processes over TCP: a leader is killed under load, what its clients saw is judged by
- * the checker, nodes come back, leave in order, and are replaced by new ones.
+ * Three `serve` processes over TCP: a leader is killed under load and the checker judges what its
+ * clients saw, nodes come back, leave in order, and are replaced by new ones.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'

@@ -93,6 +93,16 @@ test('monitoring asks for no token and tells no secret', async () => {
   for (const secret of [READER, WRITER, ADMIN]) expect(logs).not.toContain(secret)
 })
 
+test('the same tokens and roles hold over RESP', async () => {
+  const at = { port: Number(new URL(server.addresses.resp!).port), quietMs: 500 }
+  const ask = (...lines: string[]) => talk(lines.map((line) => `${line}\r\n`).join(''), at)
+  expect(await ask('GET k')).toMatch(/^-NOAUTH/)
+  expect(await ask(`AUTH ${'x'.repeat(20)}`, 'GET k')).toMatch(/^-WRONGPASS.*\r\n-NOAUTH/)
+  expect(await ask(`AUTH ${READER}`, 'GET resp')).toBe('+OK\r\n$-1\r\n')
+  expect(await ask(`AUTH ${READER}`, 'SET resp 1')).toMatch(/^\+OK\r\n-NOPERM/)
+  expect(await ask(`AUTH default ${WRITER}`, 'SET resp 1')).toBe('+OK\r\n+OK\r\n')
+})
+
 test('files are for their owner alone', () => {
   const modes = (folder: string): string[] =>
     readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
@@ -139,9 +149,12 @@ test('curl works as the documents say', async () => {
 // ---- Strangers' bytes ------------------------------------------------------------------------
 
 /** Sends bytes and takes what comes until the server hangs up, or has said nothing for a while. */
-function talk(bytes: string | Uint8Array, quietMs = 2_000): Promise<string> {
+function talk(
+  bytes: string | Uint8Array,
+  { port = Number(new URL(url).port), quietMs = 2_000 } = {},
+): Promise<string> {
   return new Promise((resolve) => {
-    const socket = connect(Number(new URL(url).port), '127.0.0.1')
+    const socket = connect(port, '127.0.0.1')
     let text = ''
     const end = (): void => {
       socket.destroy()
@@ -243,7 +256,7 @@ describe('whatever comes in, the server answers with a status and goes on', () =
   test('bodies that are cut, longer or shorter than they say', async () => {
     const text = Buffer.from(JSON.stringify(PUT))
     for (const size of [0, 1, text.length - 1, text.length, text.length + 1, 2 ** 31, 2 ** 53]) {
-      const answer = await talk(Buffer.concat([head('/v3/kv/put', size), text]), 300)
+      const answer = await talk(Buffer.concat([head('/v3/kv/put', size), text]), { quietMs: 300 })
       expect(answer).toMatch(/^$|^HTTP\/1\.1 [24][0-9][0-9] /)
     }
     await isFine()

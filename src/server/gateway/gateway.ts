@@ -4,6 +4,7 @@
  * Invariants: no request changes anything without a content type that a form cannot send; an error
  * that is no request's fault is logged, and its text is not sent.
  */
+import { hasCode } from '../../base/errors.ts'
 import type {
   HttpHandler,
   HttpReply,
@@ -24,6 +25,8 @@ export interface GatewayParts {
   readonly guard: Guard
   readonly routes: Routes
   readonly kv: KvService
+  /** How long a request waits for a leader, where the next one is in this process. */
+  readonly patienceMs: number
   readonly onReply: (route: string, status: number) => void
   readonly onError: (error: unknown) => void
 }
@@ -49,7 +52,16 @@ export function createGateway(parts: GatewayParts): HttpHandler {
       if (method === 'POST') return lineStream(kv, wantedOfBody(body))
       return eventStream(kv, wantedOfQuery(behindLastEvent(request)))
     }
-    return jsonReply(await routes.get(path)!.run(fieldsOf(parseJson(body)), signal))
+    const route = routes.get(path)!
+    const deadline = performance.now() + parts.patienceMs
+    for (;;) {
+      try {
+        return jsonReply(await route.run(fieldsOf(parseJson(body)), signal))
+      } catch (error) {
+        if (!isBetweenLeaders(error) || performance.now() >= deadline) throw error
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+      }
+    }
   }
   return {
     admit(head) {
@@ -77,6 +89,13 @@ export function createGateway(parts: GatewayParts): HttpHandler {
     },
   }
 }
+
+const PAUSE_MS = 10
+
+/** Nothing was proposed, and somebody is about to lead. */
+const isBetweenLeaders = (error: unknown): boolean =>
+  (hasCode(error, 'E_NOT_LEADER') || hasCode(error, 'E_TRANSFERRING')) &&
+  error.outcome === 'not-proposed'
 
 /** A browser that lost its connection says the last id it saw. */
 function behindLastEvent(request: RequestHead): string {
