@@ -7,21 +7,23 @@
  * BLOCK_MAX keys; a put over a key that is there costs nothing. A walk costs what it visits.
  */
 
-const BLOCK_MAX = 512
+const BLOCK_MAX = 128
 
 export interface KeyIndex {
   readonly blocks: string[][]
+  /** The first key of each block: a search looks at these, and at one block. */
+  readonly firsts: string[]
 }
 
-export const createKeyIndex = (): KeyIndex => ({ blocks: [] })
+export const createKeyIndex = (): KeyIndex => ({ blocks: [], firsts: [] })
 
 /** The last block that begins at or before `key`; 0 if none does. */
-function blockOf({ blocks }: KeyIndex, key: string): number {
+function blockOf({ firsts }: KeyIndex, key: string): number {
   let low = 0
-  let high = blocks.length
+  let high = firsts.length
   while (high - low > 1) {
     const middle = (low + high) >>> 1
-    if (blocks[middle]![0]! <= key) low = middle
+    if (firsts[middle]! <= key) low = middle
     else high = middle
   }
   return low
@@ -41,24 +43,40 @@ function placeIn(block: readonly string[], key: string): number {
 
 /** A key that is not in it. */
 export function insertKey(index: KeyIndex, key: string): void {
-  const { blocks } = index
+  const { blocks, firsts } = index
   const at = blockOf(index, key)
   const block = blocks[at]
-  if (block === undefined) return void blocks.push([key])
-  if (block[block.length - 1]! < key) block.push(key)
-  else block.splice(placeIn(block, key), 0, key)
-  if (block.length <= BLOCK_MAX) return
-  // Keys that come in order fill their blocks; others leave room on both sides.
-  const isAtEnd = at === blocks.length - 1 && block[block.length - 1] === key
-  blocks.splice(at + 1, 0, block.splice(isAtEnd ? BLOCK_MAX : BLOCK_MAX >> 1))
+  if (block === undefined) {
+    blocks.push([key])
+    firsts.push(key)
+    return
+  }
+  const place = placeIn(block, key)
+  if (place === block.length) block.push(key)
+  else block.splice(place, 0, key)
+  if (place === 0) firsts[at] = key
+  if (block.length > BLOCK_MAX) split(index, at, place)
+}
+
+/** Keys that come in order fill their blocks; others leave room on both sides. */
+function split({ blocks, firsts }: KeyIndex, at: number, place: number): void {
+  const isAtEnd = at === blocks.length - 1 && place === BLOCK_MAX
+  const behind = blocks[at]!.splice(isAtEnd ? BLOCK_MAX : BLOCK_MAX >> 1)
+  blocks.splice(at + 1, 0, behind)
+  firsts.splice(at + 1, 0, behind[0]!)
 }
 
 /** A key that is in it. */
 export function removeKey(index: KeyIndex, key: string): void {
+  const { blocks, firsts } = index
   const at = blockOf(index, key)
-  const block = index.blocks[at]!
-  block.splice(placeIn(block, key), 1)
-  if (block.length === 0) index.blocks.splice(at, 1)
+  const block = blocks[at]!
+  const place = placeIn(block, key)
+  block.splice(place, 1)
+  if (block.length === 0) {
+    blocks.splice(at, 1)
+    firsts.splice(at, 1)
+  } else if (place === 0) firsts[at] = block[0]!
 }
 
 /** Visits keys from `from` up to `to` (not in it; null: the end) until a visit is false. */

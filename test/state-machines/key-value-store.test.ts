@@ -44,9 +44,10 @@ test('keys stay in order through any insertions and removals', () => {
   const walked: string[] = []
   walkKeys(index, '1', '3', (key) => walked.push(key) > 0)
   expect(walked).toEqual([...all].filter((key) => key >= '1' && key < '3').sort())
-  expect(index.blocks.every(({ length }) => length > 0 && length <= 512)).toBe(true)
+  expect(index.blocks.every(({ length }) => length > 0 && length <= 128)).toBe(true)
+  expect(index.firsts).toEqual(index.blocks.map(([first]) => first))
   for (const key of all) removeKey(index, key)
-  expect(index.blocks).toEqual([])
+  expect(index).toEqual({ blocks: [], firsts: [] })
 })
 
 test('a deadline that is moved again and again leaves no more behind than twice what holds', () => {
