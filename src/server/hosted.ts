@@ -55,7 +55,7 @@ export async function openHosted(
   const { heartbeatMs, electionTimeoutMs, dataDir } = config
   const common: CommonOptions = {
     clusterId: clusterIdOf(config),
-    tuning: { heartbeatMs, electionTimeoutMs },
+    tuning: { heartbeatMs, electionTimeoutMs, batchBytesMax: BATCH_SIZE_MAX_BYTES },
   }
   checkDataDir(config)
   makeFolder(dataDir)
@@ -126,7 +126,10 @@ async function openAll(
   }
 }
 
-/** Ids that a process has memory to talk to: the most that the engine takes. */
+/** The largest request of a client is one entry, and has to fit into one batch. */
+const BATCH_SIZE_MAX_BYTES = 2 * 2 ** 20
+
+/** Members of a cluster in all its life, since ids are not used again: memory to talk to each. */
 const NODES_MAX = 16
 
 /** Of a founder its place; one that came later was told its id by `member add`. */

@@ -74,6 +74,7 @@ const STATUS: ReadonlyMap<ErrorCode | HttpCode, number> = new Map<ErrorCode | Ht
   ['E_READ_REFUSED', 503],
   ['E_CLOSED', 503],
   ['E_LOG_FULL', 507],
+  ['E_STORE_FULL', 507],
   ['E_READ_TIMEOUT', 504],
   ['E_ABORTED', 504],
 ])
