@@ -10,6 +10,7 @@ import { type Auth, readTokens } from '../server/auth.ts'
 import {
   type ClientAddress,
   type Founder,
+  LAYOUTS,
   type ListenAddress,
   LOG_LEVELS,
   type ServeConfig,
@@ -101,6 +102,7 @@ const PARSERS = {
   listenMonitoringUrl: orNone('http'),
   heartbeatInterval: whole(1, 10_000),
   electionTimeout: whole(10, 60_000),
+  layout: z.enum(LAYOUTS, { error: `want one of ${LAYOUTS.join(', ')}` }),
   certFile: file,
   keyFile: file,
   tokenFile: file,
@@ -215,6 +217,7 @@ function configOf(values: Values, problems: string[]): ServeConfig | string[] {
     ...{ embedded, name: own, dataDir, founders, memberId, listenPeer, tls },
     token: values.initialClusterToken!,
     heartbeatMs: heartbeatInterval,
+    layout: values.layout!,
     electionTimeoutMs: electionTimeout,
     logLevel: values.logLevel!,
     listenClients: values.listenClientUrls!,

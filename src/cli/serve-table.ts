@@ -74,6 +74,11 @@ export const SERVE_OPTIONS = {
     value: 'ms',
     why: 'silence after which others stand; at least three heartbeats',
   },
+  layout: {
+    fallback: 'auto',
+    value: 'name',
+    why: 'which stages share a thread (docs/architecture.md); auto: by the number of cores',
+  },
   certFile: { value: 'file', why: 'certificate chain (PEM) of the client listeners' },
   keyFile: { value: 'file', why: 'its key (PEM)' },
   tokenFile: {

@@ -52,9 +52,9 @@ export async function openHosted(
   stateMachine: Extract<StateMachineOption, URL | string>,
   onEvent: (event: NodeEvent) => void,
 ): Promise<Hosted> {
-  const { heartbeatMs, electionTimeoutMs, dataDir } = config
+  const { heartbeatMs, electionTimeoutMs, layout, dataDir } = config
   const common: CommonOptions = {
-    clusterId: clusterIdOf(config),
+    ...{ clusterId: clusterIdOf(config), layout },
     tuning: { heartbeatMs, electionTimeoutMs, batchBytesMax: BATCH_SIZE_MAX_BYTES },
   }
   checkDataDir(config)

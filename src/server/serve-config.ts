@@ -22,6 +22,9 @@ export interface Founder {
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
 
+/** As the engine names them. */
+export const LAYOUTS = ['auto', 'inline', 'joined', 'split', 'dedicated'] as const
+
 export interface ServeConfig {
   /** A whole cluster in this process, of so many nodes; null: one node, `name`. */
   readonly embedded: number | null
@@ -34,6 +37,7 @@ export interface ServeConfig {
   readonly token: string
   readonly heartbeatMs: number
   readonly electionTimeoutMs: number
+  readonly layout: (typeof LAYOUTS)[number]
   readonly logLevel: (typeof LOG_LEVELS)[number]
   readonly listenPeer: ListenAddress
   readonly listenClients: readonly ClientAddress[]

@@ -114,6 +114,19 @@ test('files are for their owner alone', () => {
   expect(statSync(join(dir, 'data')).mode & 0o077).toBe(0)
 })
 
+test('what is open without protection is warned of at every start', async () => {
+  // Loopback by another name, which nobody takes for it.
+  const listenMonitoringUrl = 'http://[::ffff:127.0.0.1]:0'
+  const own = { embedded: '1', dataDir: join(dir, 'open'), listenMonitoringUrl }
+  await expect(openServer(own)).rejects.toThrow('is not loopback')
+  for (let start = 0; start < 2; start++) {
+    const { logged, stop } = await openServer({ ...own, insecureClientNetwork: true })
+    await stop()
+    const warnings = logged.filter(({ level }) => level === 'warn')
+    expect(warnings).toMatchObject([{ message: expect.stringContaining('insecure') as string }])
+  }
+})
+
 test('a second server on the directory is refused, and the first goes on', async () => {
   await expect(openServer({ embedded: '1', dataDir: join(dir, 'data') })).rejects.toMatchObject({
     code: 'E_DATA_DIR',
