@@ -339,10 +339,7 @@ export const OPTIONS = {
 export type OptionKey = keyof typeof OPTIONS
 
 /** What the contract names and this version refuses as `not available yet`. */
-export const MISSING_COMMANDS: readonly string[] = [
-  ...['serve', 'put', 'get', 'del', 'cas', 'watch'],
-  ...['sync', 'member', 'move-leader', 'endpoint', 'top'],
-]
+export const MISSING_COMMANDS: readonly string[] = ['top']
 
 /** 'batchMaxBytes' -> '--batch-max-bytes'. */
 export const flagOf = (key: string): string =>

@@ -71,7 +71,10 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     outside: words(
       'node:http node:https node:net node:tls node:fs uWebSockets.js @uwsjs/* ws prom-client pino',
     ),
-    files: [{ path: /^src\/server\/resp\/auth\.ts$/, outside: ['node:crypto'] }],
+    files: [
+      { path: /^src\/server\/(auth|hosted|resp\/auth)\.ts$/, outside: ['node:crypto'] },
+      { path: /^src\/server\/http\/node-adapter\.ts$/, outside: ['node:stream'] },
+    ],
   },
   client: { imports: ['base', 'codec'], outside: words('node:net node:tls node:http node:https') },
   cli: {

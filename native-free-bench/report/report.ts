@@ -23,8 +23,8 @@ import { sizesSection } from './sections/sizes.ts'
 import { environmentTexts } from './sections/source.ts'
 
 /** Files of a report by name: summary.md, report.html, and charts where there is what they show. */
-export function reportFiles(folder: Folder, isTuneMissing: boolean): Record<string, string> {
-  const report = reportOf(folder, isTuneMissing)
+export function reportFiles(folder: Folder): Record<string, string> {
+  const report = reportOf(folder)
   const compares = ofKind(folder, 'compare').filter(({ rows }) => rows.length > 0)
   const engines = compares.find(({ config }) => !config.ladder)
   const ladder = compares.find(({ config }) => config.ladder)
@@ -40,7 +40,7 @@ export function reportFiles(folder: Folder, isTuneMissing: boolean): Record<stri
   }
 }
 
-export function reportOf(folder: Folder, isTuneMissing: boolean): Report {
+export function reportOf(folder: Folder): Report {
   const compares = ofKind(folder, 'compare')
   const benches = ofKind(folder, 'bench')
   const engines = compares.filter(({ config }) => !config.ladder)
@@ -51,7 +51,7 @@ export function reportOf(folder: Folder, isTuneMissing: boolean): Report {
     overviewSection(folder, { engines, ladders, tunes, kills }),
     enginesSection(engines),
     ladderSection(ladders),
-    sizesSection(tunes, isTuneMissing),
+    sizesSection(tunes),
     loadSection(benches.filter((bench: BenchView) => isOpenLoop(bench) && !isKill(bench))),
     killSection(kills),
     benchesSection(benches),

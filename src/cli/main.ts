@@ -18,6 +18,7 @@ import {
 import { packageVersion } from '../../native-free-bench/environment.ts'
 import { readConfigFile } from './config-file.ts'
 import { type Exit, EXIT, exitOf, UsageError } from './exit.ts'
+import { addClients, addServe } from './service-commands.ts'
 
 const SUMMARIES: Record<CommandName, string> = {
   bench: 'measure one engine under one load',
@@ -58,6 +59,8 @@ function programOf(onExit: (exit: Exit) => void): Command {
   addWal(program, onExit)
   addSnapshot(program, onExit)
   addReport(program, onExit)
+  addServe(program, onExit, sorted)
+  addClients(program, onExit, sorted)
   for (const name of MISSING_COMMANDS) addMissing(program, name)
   return program
 }

@@ -5,7 +5,6 @@
  */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { MISSING_COMMANDS } from '../../native-free-bench/option-table.ts'
 import { reportFiles } from '../../native-free-bench/report/report.ts'
 import { type Exit, EXIT } from './exit.ts'
 import { refuse } from './hooks.ts'
@@ -35,7 +34,7 @@ export function writeReport(dir: string): string[] | null {
   const folder = readFolder(dir)
   for (const { file, reason } of folder.unread) process.stderr.write(`${file}: ${reason}\n`)
   if (folder.stored.length === 0) return null
-  const files = reportFiles(folder, MISSING_COMMANDS.includes('tune'))
+  const files = reportFiles(folder)
   for (const [file, text] of Object.entries(files)) writeFileSync(join(dir, file), text)
   return Object.keys(files)
 }

@@ -59,9 +59,13 @@ export interface StageStatistics {
   readonly syncMs: number
 }
 
+export type StagesStatistics = Readonly<Record<Exclude<StageName, 'snapshot'>, StageStatistics>> & {
+  readonly snapshot?: StageStatistics
+}
+
 export interface NodeStatistics {
   /** By stage; a node that makes no snapshots has no stage for them. */
-  readonly stages: Readonly<Partial<Record<StageName, StageStatistics>>>
+  readonly stages: StagesStatistics
   readonly rings: Readonly<Record<string, RingStatistics>>
   /** By thread: how often it went to sleep, and how many sleeps somebody ended. */
   readonly threads: Readonly<Record<string, BellStatistics>>
@@ -91,7 +95,7 @@ export function statusOf(
 }
 
 export function statisticsOf(memory: NodeMemory): NodeStatistics {
-  const stages: Partial<Record<StageName, StageStatistics>> = {}
+  const stages = {} as Record<StageName, StageStatistics>
   for (const name of STAGE_NAMES) {
     if (name === 'snapshot' && memory.snapshots === null) continue
     stages[name] = countersOf(openCounters(STAGE_COUNTERS, memory.stages[name]))

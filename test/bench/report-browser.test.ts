@@ -23,7 +23,7 @@ let browser: Browser | undefined
 beforeAll(async () => {
   if (!hasBrowser) return
   writeFolder(dir, await resultsOfEveryKind())
-  writeFileSync(join(dir, 'report.html'), reportFiles(readFolder(dir), false)['report.html']!)
+  writeFileSync(join(dir, 'report.html'), reportFiles(readFolder(dir))['report.html']!)
   browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] })
 })
 afterAll(async () => {

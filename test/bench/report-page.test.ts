@@ -15,7 +15,7 @@ const dir = mkdtempSync(join(tmpdir(), 'xpaxos-report-'))
 beforeAll(async () => {
   writeFolder(dir, await resultsOfEveryKind())
   folder = readFolder(dir)
-  files = reportFiles(folder, false)
+  files = reportFiles(folder)
 })
 afterAll(() => rmSync(dir, { recursive: true }))
 
@@ -33,7 +33,7 @@ const textOf = (html: string): string =>
 
 test('every kind of result is read and has its section', () => {
   expect(folder.unread).toEqual([])
-  const ids = reportOf(folder, false).sections.map(({ id }) => id)
+  const ids = reportOf(folder).sections.map(({ id }) => id)
   const first = 'short,engines,ladder,sizes,load,kill,benches,verify,layouts,parts'
   expect(ids.join()).toBe(`${first},simulation,mutants,words,files`)
 })
@@ -93,7 +93,7 @@ test('a step whose interval holds 1 is told as no difference', () => {
     trials: row.trials.map((trial, i) => ({ ...trial, throughputPerS: 100 + 5 * (i % 2) })),
   }))
   const swapped = rows.map((row, i) => (i % 2 ? { ...row, trials: row.trials.toReversed() } : row))
-  const html = reportFiles({ stored: [{ ...ladder, rows: swapped }], unread: [] }, false)
+  const html = reportFiles({ stored: [{ ...ladder, rows: swapped }], unread: [] })
   expect(textOf(html['report.html']!)).toContain('No difference that these trials can tell')
 })
 
@@ -106,7 +106,7 @@ test('results that skip durability say so, in short and where they stand', () =>
 test('a broken promise comes first, in the page and in the summary', () => {
   const [one] = only('single.json').stored
   const broken = { ...one!, origin: { ...one!.origin, violations: ['t: entry 5 <lost>'] } }
-  const made = reportFiles({ stored: [broken], unread: [] }, false)
+  const made = reportFiles({ stored: [broken], unread: [] })
   const text = textOf(made['report.html']!)
   const [, short = ''] = text.split('Files In short ') // after the links
   expect(short.startsWith('Warning. Safety violation: t: entry 5 <lost>')).toBe(true)
@@ -131,7 +131,7 @@ test('every result shows its command, where it ran, and its verdict', () => {
 })
 
 test('what is absent is named with the command that would make it', () => {
-  const made = reportFiles(only('suites.json'), false)
+  const made = reportFiles(only('suites.json'))
   for (const text of [textOf(made['report.html']!), made['summary.md']!])
     for (const command of [
       'xpaxos compare --json FOLDER/compare.json',
@@ -155,7 +155,7 @@ test('interrupted results, and files that are not shown, are named', () => {
   const [one] = only('single.json').stored
   const partial = { ...one!, origin: { ...one!.origin, partial: true } }
   const unread = [{ file: 'x<y>.json', reason: 'damaged: not JSON' }]
-  const text = textOf(reportFiles({ stored: [partial], unread }, false)['report.html']!)
+  const text = textOf(reportFiles({ stored: [partial], unread })['report.html']!)
   expect(text).toContain('Interrupted: the result is partial')
   expect(text).toContain('x<y>.json: damaged: not JSON')
 })
@@ -175,7 +175,7 @@ function hostile(value: unknown): unknown {
 const FIXED = new Set(['kind', 'engine', 'transport', 'durability', 'unit', 'roles', 'api'])
 
 test('no text of a result is markup, in the page or in the summary', () => {
-  const made = reportFiles(hostile(folder) as Folder, false)
+  const made = reportFiles(hostile(folder) as Folder)
   expect(made['report.html']!.match(/<script/g)).toBeNull()
   expect(made['report.html']).toContain('&#60;script&#62;')
   expect(made['chart.svg']).not.toContain('<script')
@@ -191,7 +191,7 @@ test('benches that differ in more than the rate are lines of their own', () => {
     if (one.kind !== 'bench' || !/^load-xpaxos-(50|75)/.test(one.origin.file)) return one
     return { ...one, origin: { ...one.origin, command: `${one.origin.command} --clients 4` } }
   })
-  const text = textOf(reportFiles({ stored, unread: [] }, false)['report.html']!)
+  const text = textOf(reportFiles({ stored, unread: [] })['report.html']!)
   expect(text).toContain('xpaxos load-xpaxos-10.json: p99')
   expect(text).toContain('xpaxos load-xpaxos-50.json: p99')
   expect(text).toContain('limit: p99')

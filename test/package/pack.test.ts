@@ -2,7 +2,7 @@
  * What is published works where it is installed: packs the project, installs the pack into a fresh
  * folder, and uses it as a stranger would. Needs the package registry for the runtime dependencies.
  */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -47,6 +47,36 @@ test('the example of the README runs against the installed package', () => {
   writeFileSync(join(folder, 'counter.ts'), example)
   const output = run(process.execPath, ['counter.ts', join(folder, 'data')])
   expect(output).toBe('entry 1: the counter is 42\n')
+}, 120_000)
+
+test('the installed command serves a cluster, and the installed client talks to it', async () => {
+  const free = ['client-urls', 'monitoring-url'].flatMap((name) => [
+    ...[`--listen-${name}`, 'http://127.0.0.1:0'],
+  ])
+  const args = ['xpaxos', 'serve', '--embedded', '3', '--data-dir', 'served']
+  const served = spawn(
+    'npx',
+    ['--no-install', ...args, '--listen-resp', 'tcp://127.0.0.1:0', ...free],
+    {
+      ...{ cwd: folder, env, stdio: ['ignore', 'pipe', 'ignore'], detached: true },
+    },
+  )
+  let text = ''
+  served.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
+  await expect.poll(() => text, { timeout: 60_000 }).toMatch(/^ {2}data /m)
+  const url = /^ {2}clients +(\S+)$/m.exec(text)![1]!
+  writeFileSync(
+    join(folder, 'client.ts'),
+    `import { type Client, ClientError, openClient } from 'xpaxos/client'
+const client: Client = openClient({ endpoints: ['${url}'] })
+await client.put('hello', 'world')
+console.log((await client.get('hello'))!.text, typeof ClientError)
+`,
+  )
+  expect(run(process.execPath, ['client.ts'])).toBe('world function\n')
+  const exited = new Promise((resolve) => served.on('exit', resolve))
+  process.kill(-served.pid!, 'SIGTERM')
+  await exited
 }, 120_000)
 
 test('the README shows the example as it is', () => {

@@ -6,12 +6,10 @@ import type { TunePoint, TuneView } from '../model.ts'
 import { bytes, latency, percent, perSecond, rateTick } from '../units.ts'
 import { alarmsOf, idOf, loadText, sourceBlock } from './source.ts'
 
-export function sizesSection(tunes: readonly TuneView[], isTuneMissing: boolean): Section {
+export function sizesSection(tunes: readonly TuneView[]): Section {
   const absent: Block = {
     kind: 'absent',
-    text: isTuneMissing
-      ? 'No tuning is in this folder; this version cannot tune yet. It will be made by'
-      : 'No tuning is in this folder.',
+    text: 'No tuning is in this folder.',
     command: 'xpaxos tune --grid --out xpaxos.config.json --json FOLDER/tune.json',
   }
   return {
