@@ -15,7 +15,7 @@ const command: fc.Arbitrary<KvCommand> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ kind: fc.constant('tick' as const), nowMs: fc.nat({ max: 600 }) }),
   },
-) as fc.Arbitrary<KvCommand>
+)
 
 test('whatever happens meanwhile: what is read is what was there, byte for byte', async () => {
   await fc.assert(
