@@ -3,6 +3,7 @@
  * JSON. Types only. src/cli/schemas.ts holds the same shapes as run-time checks, and the compiler
  * refuses one that differs from the other. Units end the names; `null` is "does not apply", not 0.
  */
+import type { DiskCache } from './disk-cache.ts'
 export const ENGINES = ['xpaxos', 'multi-paxos', 'basic-paxos', 'limit'] as const
 export const ROLES = ['leader', 'follower', 'logger', 'learner'] as const
 export const TRANSPORTS = ['memory', 'tcp'] as const
@@ -134,9 +135,6 @@ export interface PublicTuneConfig extends PublicBenchConfig {
 export interface TuneConfig extends PublicTuneConfig {
   readonly dataDir: string | null
 }
-
-export const DISK_CACHES = ['volatile', 'not volatile', 'unknown'] as const
-export type DiskCache = (typeof DISK_CACHES)[number]
 
 export interface Environment {
   readonly commit: string

@@ -5,11 +5,11 @@
  * tells. Data and small transforms only.
  */
 import { z } from 'zod'
+import { DISK_CACHES } from '../../native-free-bench/disk-cache.ts'
 import { benchCommand, compareCommand } from '../../native-free-bench/command-of.ts'
 import type { Origin, Stored, TunePoint } from '../../native-free-bench/report/model.ts'
 import {
   APIS,
-  DISK_CACHES,
   DURABILITIES,
   ENGINES,
   LAYOUTS,

@@ -4,11 +4,11 @@
  * the commands check every result before they write it.
  */
 import { z } from 'zod'
+import { DISK_CACHES } from '../../native-free-bench/disk-cache.ts'
 import {
   APIS,
   type BenchResult,
   type CompareResult,
-  DISK_CACHES,
   DURABILITIES,
   ENGINES,
   LAYOUTS,

@@ -6,8 +6,8 @@
  *     keys    a ..... cursor ............... z
  *             written | kept, if it changed since; else as it is now
  *
- * Invariants: `kept` has a key at or ahead of the cursor exactly if it changed since the freeze: its
- * old entry, or null where it was not there. Cost: a look at `kept` a change, while one is open.
+ * Invariants: `kept` has a key at or ahead of the cursor exactly if it changed since the freeze: as
+ * it was, or null where it was not there. Cost: a look at `kept` a change, while one is open.
  */
 import { type KeyIndex, createKeyIndex, insertKey, walkKeys } from './key-value-keys.ts'
 import { type Entry, copyOf } from './key-value-store.ts'

@@ -120,9 +120,9 @@ test('what is open without protection is warned of at every start', async () => 
   const own = { embedded: '1', dataDir: join(dir, 'open'), listenMonitoringUrl }
   await expect(openServer(own)).rejects.toThrow('is not loopback')
   for (let start = 0; start < 2; start++) {
-    const { logged, stop } = await openServer({ ...own, insecureClientNetwork: true })
-    await stop()
-    const warnings = logged.filter(({ level }) => level === 'warn')
+    const server = await openServer({ ...own, insecureClientNetwork: true })
+    await server.stop()
+    const warnings = server.logged.filter(({ level }) => level === 'warn')
     expect(warnings).toMatchObject([{ message: expect.stringContaining('insecure') as string }])
   }
 })
