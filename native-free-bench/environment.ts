@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, realpathSync, statfsSync } from 'node:fs'
 import { availableParallelism, cpus, release, totalmem, type } from 'node:os'
 import { basename, dirname, join, resolve, sep } from 'node:path'
-import type { DiskCache } from './disk-cache.ts'
+import type { DiskCache } from './environment-type.ts'
 import type { Environment } from './types.ts'
 
 const PACKAGE_NAME = 'xpaxos'

@@ -3,7 +3,10 @@
  * JSON. Types only. src/cli/schemas.ts holds the same shapes as run-time checks, and the compiler
  * refuses one that differs from the other. Units end the names; `null` is "does not apply", not 0.
  */
-import type { DiskCache } from './disk-cache.ts'
+import type { Environment } from './environment-type.ts'
+
+export type { Environment }
+
 export const ENGINES = ['xpaxos', 'multi-paxos', 'basic-paxos', 'limit'] as const
 export const ROLES = ['leader', 'follower', 'logger', 'learner'] as const
 export const TRANSPORTS = ['memory', 'tcp'] as const
@@ -134,20 +137,6 @@ export interface PublicTuneConfig extends PublicBenchConfig {
 
 export interface TuneConfig extends PublicTuneConfig {
   readonly dataDir: string | null
-}
-
-export interface Environment {
-  readonly commit: string
-  readonly dirty: boolean
-  readonly node: string
-  readonly cpuModel: string
-  readonly cores: number
-  readonly memoryBytes: number
-  readonly kernel: string
-  readonly filesystem: string
-  /** Of the disk under it: whether a power cut loses what was written and not synced. */
-  readonly diskCache: DiskCache
-  readonly startedAt: string
 }
 
 export interface LatencyUs {

@@ -5,7 +5,7 @@
  * tells. Data and small transforms only.
  */
 import { z } from 'zod'
-import { DISK_CACHES } from '../../native-free-bench/disk-cache.ts'
+import { DISK_CACHES } from '../../native-free-bench/environment-type.ts'
 import { benchCommand, compareCommand } from '../../native-free-bench/command-of.ts'
 import type { Origin, Stored, TunePoint } from '../../native-free-bench/report/model.ts'
 import {

@@ -4,7 +4,7 @@
  * the commands check every result before they write it.
  */
 import { z } from 'zod'
-import { DISK_CACHES } from '../../native-free-bench/disk-cache.ts'
+import { DISK_CACHES } from '../../native-free-bench/environment-type.ts'
 import {
   APIS,
   type BenchResult,

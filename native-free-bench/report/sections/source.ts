@@ -2,7 +2,7 @@
  * What stands beside every figure: the command that makes it again, where it ran, how the check of
  * safety ended, warnings; and, loudly, what skipped durability or broke a promise. Pure.
  */
-import type { DiskCache } from '../../disk-cache.ts'
+import type { DiskCache } from '../../environment-type.ts'
 import type { Environment } from '../../types.ts'
 import { alarm, type Block, note } from '../document.ts'
 import type { ConfigView, LoadView, Origin, TrialView } from '../model.ts'
