@@ -118,6 +118,25 @@ test('a damaged snapshot is set aside, and the older one stands in for it', asyn
   await closeEqual(second)
 })
 
+test('none is taken within a group, of which a restart would have the end alone', async () => {
+  const dataDir = temporaryFolder()
+  const tuning = { snapshotEveryBytes: 4_096 }
+  const first = await openAt(dataDir, { tuning })
+  const leader = await first.leader()
+  const value = Buffer.alloc(8_000, 'g')
+  for (let group = 0; group < 6; group++) {
+    const puts = Array.from({ length: 40 }, (_, i) =>
+      encodePut(Buffer.from(`${group}:${i}`), value),
+    )
+    await leader.proposeGroup(puts) // five frames of 64 KiB and more
+  }
+  await until('snapshots', () => allKept(first, 1))
+  await closeEqual(first)
+  const second = await openAt(dataDir, { tuning })
+  await put(second, 0, 1)
+  await closeEqual(second)
+})
+
 const SLOW = new URL('../support/slow-machine.ts', import.meta.url)
 test.each([
   ["on the caller's thread", createStateMachine],

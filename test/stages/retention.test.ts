@@ -37,6 +37,7 @@ test.each<[what: string, limits: Partial<RetentionLimits>, known: Known, through
   ['else so much behind what it applied', {}, data({}), 90],
   ['but nothing that it has not applied', {}, data({ applied: 30 }), 30],
   ['nor what it does not know chosen', {}, data({ chosen: 25 }), 20],
+  ['nor what its snapshots do not stand for', {}, data({ snapshot: 45 }), 40],
   ['for a member that lags it keeps more', {}, data({ held: 20 }), 70],
   ['and not less than the member lacks', { laggardBytesMax: 2_000 }, data({ held: 20 }), 20],
   ['what it has not applied stays beyond the bound too', {}, data({ held: 0, applied: 40 }), 40],
