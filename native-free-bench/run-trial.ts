@@ -142,18 +142,30 @@ function loadSpecOf({ config, fromMs, toMs, engine }: Trial): Omit<LoadSpec, 'jo
   }
 }
 
-/** The gap that clients saw: from the last acknowledgement before to the first one after. */
 function noteFailover({ loads, failovers, fromMs }: Trial): void {
-  const next = loads.at(-1)!
-  const before = loads.at(-2)
-  if (before === undefined || before.result.failure === '' || next.result.firstAckMs === 0) return
+  const failover = failoverOf(loads.at(-2), loads.at(-1)!, fromMs)
+  if (failover !== null) failovers.push(failover)
+}
+
+/**
+ * The gap that clients saw: from the last acknowledgement of one leader to the first of the next.
+ * null where there was no death, or one of them never acknowledged anything: it has no gap.
+ */
+export function failoverOf(
+  before: Trial['loads'][number] | undefined,
+  next: Trial['loads'][number],
+  fromMs: number,
+): Failover | null {
+  if (before === undefined || before.result.failure === '') return null
   const { lastAckMs } = before.result
-  failovers.push({
+  const { firstAckMs } = next.result
+  if (lastAckMs === 0 || firstAckMs === 0) return null
+  return {
     atS: Math.max(0, (lastAckMs - fromMs) / 1_000),
-    gapMs: next.result.firstAckMs - lastAckMs,
+    gapMs: firstAckMs - lastAckMs,
     fromNode: before.node,
     toNode: next.node,
-  })
+  }
 }
 
 async function scheduleKills(trial: Trial, startMs: number, signal: AbortSignal): Promise<void> {

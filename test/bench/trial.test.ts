@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { parseBench } from '../../native-free-bench/options.ts'
-import { runTrial } from '../../native-free-bench/run-trial.ts'
+import { killedLoad } from '../../native-free-bench/engines/engine.ts'
+import { failoverOf, runTrial } from '../../native-free-bench/run-trial.ts'
 import type { BenchConfig, TrialResult } from '../../native-free-bench/types.ts'
 
 const folders: string[] = []
@@ -97,4 +98,18 @@ test('no native addon is loaded', async () => {
   expectSafe(await run({}))
   const report = process.report.getReport() as unknown as { sharedObjects: string[] }
   expect(report.sharedObjects.filter((name) => name.endsWith('.node'))).toEqual([])
+})
+
+test('a gap is between two acknowledgements: a leader without one has none', () => {
+  const load = (node: number, firstAckMs: number, lastAckMs: number) => ({
+    node,
+    result: { ...killedLoad([], lastAckMs), firstAckMs },
+  })
+  const next = load(2, 10_600, 20_000)
+  expect(failoverOf(load(1, 9_000, 10_000), next, 8_000)).toEqual({
+    ...{ atS: 2, gapMs: 600, fromNode: 1, toNode: 2 },
+  })
+  expect(failoverOf(load(1, 0, 0), next, 8_000)).toBeNull()
+  expect(failoverOf(load(1, 9_000, 10_000), load(2, 0, 0), 8_000)).toBeNull()
+  expect(failoverOf(undefined, next, 8_000)).toBeNull()
 })

@@ -141,9 +141,10 @@ function kneeText({ name, benches }: Load): string {
     const tail = latency(last.summary!.latencyUs.p99.median)
     return `${start}, and still ${tail} at ${perSecond(rateOf(last))}, the most that was offered.`
   }
-  const tail = latency(knee.summary!.latencyUs.p99.median)
   const kept = keptShare(knee)
-  const lost = kept < KEPT_UP ? `, where it kept up with ${percent(kept)} of it` : ''
+  if (knee === benches[0]) return `${start}: too much already, it took ${percent(kept)} of that.`
+  const tail = latency(knee.summary!.latencyUs.p99.median)
+  const lost = kept < KEPT_UP ? `, where it took ${percent(kept)} of what was offered` : ''
   return `${start}; it turns up at ${perSecond(rateOf(knee))}, p99 ${tail}${lost}.`
 }
 

@@ -19,7 +19,7 @@ const CACHES: Readonly<Record<DiskCache, string>> = {
 }
 
 /** Machine and code; when it was is `timeText`. */
-export function placeText(environment: Environment | null): string {
+function placeText(environment: Environment | null): string {
   if (environment === null) return 'where it ran is not in the file'
   const { cpuModel, cores, memoryBytes, kernel, node, filesystem, commit, dirty } = environment
   const gibibytes = digits(memoryBytes / 2 ** 30)
