@@ -7,17 +7,17 @@
  *
  * Exit status 0 all held, 1 something did not (its files are kept), 2 bad usage, 130 interrupted.
  */
-import { rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Exit, EXIT, UsageError, exitOf } from '../../src/cli/exit.ts'
-import { flipsText, makeLog, runFlips } from './lab/flips.ts'
+import { type Ending, flipsText, makeLog, runFlips } from './lab/flips.ts'
 import { freshFolder } from './lab/places.ts'
 import { createRandom } from './lab/random.ts'
 import { roundsText, runRounds } from './lab/rounds.ts'
 import { straceMissing } from './lab/strace.ts'
 import { sweep, sweepText } from './lab/sweep.ts'
-import type { Fault } from './lab/trial.ts'
+import { type Fault, openHosts, runTrial } from './lab/trial.ts'
 
 const FAULTS = ['KILL', 'EIO', 'ENOSPC'] as const
 const ROUNDS_MAX = 1_000_000
@@ -75,13 +75,31 @@ const everySyscall =
 const everyBlock = (): Action => async (folder) => {
   let text = ''
   let failures = 0
-  for (const ending of ['closed', 'killed'] as const) {
-    const dir = await makeLog(join(folder, ending), ending)
+  const flip = (what: string, dir: string, ending: Ending): void => {
     const result = runFlips(dir, ending, null, createRandom(1))
-    text += flipsText(ending, result)
+    text += flipsText(what, result)
     failures += result.failures.length
   }
+  for (const ending of ['closed', 'killed'] as const) {
+    flip(`a node that was ${ending}`, await makeLog(join(folder, ending), ending), ending)
+  }
+  const missing = straceMissing()
+  if (missing === null) flip('a Logger that trims', await loggerLog(folder), 'closed')
+  else text += `a Logger that trims: skipped: ${missing}\n`
   return { text, failures }
+}
+
+/** What the fixed script leaves of the third of three nodes: trimmed, in files of a second life. */
+async function loggerLog(parent: string): Promise<string> {
+  const folder = join(parent, 'logger')
+  mkdirSync(folder)
+  const hosts = await openHosts(3)
+  try {
+    await runTrial({ folder, nodes: 3, victim: 3, point: null, fault: 'KILL', hosts })
+  } finally {
+    for (const host of hosts) host.signal('SIGKILL')
+  }
+  return join(folder, 'node-3')
 }
 
 const OPTIONS = {

@@ -17,4 +17,4 @@ test(`${ROUNDS} rounds of kills, pauses, failing disks and broken links lose not
   expect(result.acknowledged).toBeGreaterThan(0)
   process.stdout.write(roundsText(result)) // what was injected, and what was skipped
   rmSync(folder, { recursive: true })
-})
+}, 180_000)

@@ -13,7 +13,7 @@ import type { Answered, Kind, Requests } from './requests.ts'
 import type { Step } from './script.ts'
 
 const PAUSE_MS = 10
-const PATIENCE_MS = 30_000
+const PATIENCE_MS = 120_000 // only ends what hangs
 
 /** Finds the node to ask. */
 export interface Route {

@@ -5,7 +5,7 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from './cluster.ts'
@@ -127,6 +127,8 @@ function failDisk({ folder, cluster, random, hit, failing }: FaultScene, errno: 
   return async () => {
     strace.kill('SIGINT') // it detaches
     await gone
-    if (readFileSync(log, 'latin1').includes('(INJECTED)')) await process.exited
+    // Told to go before it had begun, it has no log.
+    const trace = existsSync(log) ? readFileSync(log, 'latin1') : ''
+    if (trace.includes('(INJECTED)')) await process.exited
   }
 }

@@ -240,11 +240,11 @@ function lastGroupOf(files: Files): Group {
 const isIn = ({ file, from, to }: Group, name: string, offset: number): boolean =>
   file === name && offset >= from && offset < to
 
-export function flipsText(ending: Ending, result: FlipsResult): string {
+export function flipsText(what: string, result: FlipsResult): string {
   const { blocks, effects, failures, unmarked } = result
   const { found, harmless } = effects
   const lines = [
-    `${blocks} blocks of a node that was ${ending}: ${found} found, ${harmless} harmless`,
+    `${blocks} blocks of ${what}: ${found} found, ${harmless} harmless`,
     `  cut in the last group, which no mark vouches for: ${unmarked.length}`,
     `  ${failures.length} failures`,
     ...failures.map((failure) => `  FAILED ${failure}`),

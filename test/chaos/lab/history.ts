@@ -24,9 +24,6 @@ export interface History {
   newProcess(): number
   /** @returns what `call` resolves with @throws what it rejects with */
   record(process: number, asking: Asking, call: () => Promise<Value>): Promise<Value>
-  /** Of a call that may still happen: it is never told. */
-  recordLost(process: number, asking: Asking, call: number): void
-  now(): number
 }
 
 export function createHistory(): History {
@@ -38,7 +35,6 @@ export function createHistory(): History {
   return {
     operations,
     newProcess: () => ++processes,
-    now: () => ++clock,
     async record(process, { f, key, value }, call) {
       const called = ++clock
       const asked = { process, key, f, value: f === 'get' ? null : value, call: called }
@@ -53,9 +49,6 @@ export function createHistory(): History {
         if (isOpen) add({ ...asked, result: null, outcome: 'info' }, Infinity)
         throw error
       }
-    },
-    recordLost(process, { f, key, value }, call) {
-      add({ process, key, f, value, result: null, call, outcome: 'info' }, Infinity)
     },
   }
 }

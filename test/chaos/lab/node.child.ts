@@ -31,6 +31,7 @@ type Handlers = {
 const HANDLERS: Handlers = {
   async open(options) {
     isOpening = true
+    failedOpening = null
     node = await openNode({ ...options, stateMachine: MACHINE, onEvent })
     isOpening = false
     if (failedOpening !== null) throw failedOpening
@@ -78,6 +79,7 @@ function replicaErrorOf(error: unknown): ReplicaError {
 }
 
 process.on('message', (asked: Asked) => void carryOut(asked))
+process.on('SIGINT', () => undefined) // of a terminal: the parent decides
 // A parent that is gone leaves no node behind.
 process.on('disconnect', () => process.exit(0))
 tell({ kind: 'hello', pid: process.pid })

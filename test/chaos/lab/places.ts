@@ -80,7 +80,7 @@ export function mountMissing(kind: 'loop' | 'memory'): string | null {
   }
 }
 
-const UNTIL_MS = 30_000
+const UNTIL_MS = 120_000
 
 /** Resolves once `holds()`; the bound only ends what hangs. */
 export async function until(belief: string, holds: () => boolean): Promise<void> {

@@ -25,7 +25,7 @@ const CLIENTS = 3
 const KEYS = 3
 const STEPS_MAX = 300
 const PAUSE_MS = 2
-const SETTLE_MS = 30_000
+const SETTLE_MS = 120_000
 const PAD_MAX_BYTES = 4_000
 const VALUE_STEP = 1_000
 
@@ -40,6 +40,7 @@ export interface RoundsOptions {
 }
 
 export interface RoundsResult {
+  /** Those that were judged; what was left of a life that failed was not run. */
   readonly rounds: number
   readonly lives: number
   readonly operations: number
@@ -66,8 +67,8 @@ export async function runRounds(options: RoundsOptions): Promise<RoundsResult> {
     ...{ rounds: 0, lives: 0, operations: 0, acknowledged: 0, flippedBits: 0, diskFailures: 0 },
     ...{ faults: {}, skipped: {}, failures: [] },
   }
-  while (totals.rounds < rounds && !isOver()) {
-    const count = Math.min(ROUNDS_PER_LIFE, rounds - totals.rounds)
+  for (let left = rounds; left > 0 && !isOver(); left -= ROUNDS_PER_LIFE) {
+    const count = Math.min(ROUNDS_PER_LIFE, left)
     await runLife(options, seed + totals.lives, count, totals)
     totals.lives++
   }
@@ -118,10 +119,8 @@ async function runLife(
     totals.flippedBits += cluster.proxies.reduce((sum, { flipped }) => sum + flipped, 0)
     await cluster.close()
   }
-  if (life.problems.length > 0) {
-    fail(round)
-    totals.rounds += count - round // the rest of this life is not run
-  } else rmSync(folder, { recursive: true })
+  if (life.problems.length > 0) fail(round)
+  else rmSync(folder, { recursive: true })
 }
 
 /** Three or five; sometimes the last one is a Logger. */

@@ -25,7 +25,8 @@ export const MEMBERS: Readonly<Record<1 | 3, readonly MemberOptions[]>> = {
   3: [{ id: 1, weight: 9 }, { id: 2 }, { id: 3, role: 'logger' }],
 }
 const LOGGER_TUNING = { loggerBytesMax: 2 ** 21, laggardBytesMax: 0, retainBytes: 0 }
-const FORMATION_MS = 30_000
+const FORMATION_MS = 120_000
+const ENDS_MS = 60_000
 
 export interface TrialOptions {
   readonly folder: string
@@ -78,7 +79,9 @@ export async function runTrial(options: TrialOptions): Promise<Trial> {
   const run: Run = { ...options, ...start, cluster, history: createHistory(), process }
   try {
     await runScript(run)
-    process.signal('SIGKILL') // what is over is over; a victim that has ended does not care
+    // What has failed ends by itself, and soon; what has not is at its end.
+    if (process.failure !== null) await Promise.race([process.exited, sleep(ENDS_MS)])
+    process.signal('SIGKILL')
     const exit = await process.exited
     const calls = callsOf(log, dir)
     const isReached = options.point !== null && isReachedIn(options, exit, calls, run)
