@@ -56,7 +56,7 @@ const list = <Out>(item: z.ZodType<Out, string>) =>
 
 const whole = (min: number, max: number) =>
   z.string().transform((text, context): number => {
-    const value = /^[0-9]{1,9}$/.test(text) ? Number(text) : NaN
+    const value = /^[0-9]{1,16}$/.test(text) ? Number(text) : NaN
     if (value >= min && value <= max) return value
     return fail(context, `${text}: want a whole number from ${String(min)} to ${String(max)}`)
   })
@@ -102,6 +102,8 @@ const PARSERS = {
   listenMonitoringUrl: orNone('http'),
   heartbeatInterval: whole(1, 10_000),
   electionTimeout: whole(10, 60_000),
+  snapshotEveryBytes: whole(0, Number.MAX_SAFE_INTEGER),
+  retainBytes: whole(0, Number.MAX_SAFE_INTEGER),
   layout: z.enum(LAYOUTS, { error: `want one of ${LAYOUTS.join(', ')}` }),
   certFile: file,
   keyFile: file,
@@ -210,6 +212,8 @@ function configOf(values: Values, problems: string[]): ServeConfig | string[] {
     problems.push('--initial-cluster-state existing, --member-id: want both or none of the two')
   if (memberId !== null && memberId <= founders.length)
     problems.push(`--member-id: ${String(memberId)} is a founder's`)
+  if (values.retainBytes! > 0 && values.snapshotEveryBytes === 0)
+    problems.push('--retain-bytes: want --snapshot-every-bytes above 0, or the state would be lost')
   const { certFile, keyFile, tokenFile } = values
   const tls = tlsOf(certFile, keyFile, problems)
   if (problems.length > 0) return problems
@@ -217,6 +221,8 @@ function configOf(values: Values, problems: string[]): ServeConfig | string[] {
     ...{ embedded, name: own, dataDir, founders, memberId, listenPeer, tls },
     token: values.initialClusterToken!,
     heartbeatMs: heartbeatInterval,
+    snapshotEveryBytes: values.snapshotEveryBytes!,
+    retainBytes: values.retainBytes!,
     layout: values.layout!,
     electionTimeoutMs: electionTimeout,
     logLevel: values.logLevel!,

@@ -79,6 +79,16 @@ export const SERVE_OPTIONS = {
     value: 'name',
     why: 'which stages share a thread (docs/architecture.md); auto: by the number of cores',
   },
+  snapshotEveryBytes: {
+    fallback: '268435456',
+    value: 'bytes',
+    why: 'log applied from one snapshot of the state to the next; a start goes on from it; 0: none',
+  },
+  retainBytes: {
+    fallback: '0',
+    value: 'bytes',
+    why: 'log kept behind the snapshots; 0: all of it, so that any node may join or lag',
+  },
   certFile: { value: 'file', why: 'certificate chain (PEM) of the client listeners' },
   keyFile: { value: 'file', why: 'its key (PEM)' },
   tokenFile: {

@@ -52,10 +52,14 @@ export async function openHosted(
   stateMachine: Extract<StateMachineOption, URL | string>,
   onEvent: (event: NodeEvent) => void,
 ): Promise<Hosted> {
-  const { heartbeatMs, electionTimeoutMs, layout, dataDir } = config
+  const { heartbeatMs, electionTimeoutMs, snapshotEveryBytes, retainBytes } = config
+  const { layout, dataDir } = config
   const common: CommonOptions = {
     ...{ clusterId: clusterIdOf(config), layout },
-    tuning: { heartbeatMs, electionTimeoutMs, batchBytesMax: BATCH_SIZE_MAX_BYTES },
+    tuning: {
+      ...{ heartbeatMs, electionTimeoutMs, snapshotEveryBytes, retainBytes },
+      batchBytesMax: BATCH_SIZE_MAX_BYTES,
+    },
   }
   checkDataDir(config)
   makeFolder(dataDir)

@@ -37,6 +37,9 @@ export interface ServeConfig {
   readonly token: string
   readonly heartbeatMs: number
   readonly electionTimeoutMs: number
+  /** As the engine's knobs of these names (docs/snapshots.md). */
+  readonly snapshotEveryBytes: number
+  readonly retainBytes: number
   readonly layout: (typeof LAYOUTS)[number]
   readonly logLevel: (typeof LOG_LEVELS)[number]
   readonly listenPeer: ListenAddress

@@ -57,6 +57,15 @@ test('a file may write numbers, switches and lists as such', () => {
   })
 })
 
+test('snapshots are on, the log is kept whole; who lets it go needs them', () => {
+  expect(configOf({})).toMatchObject({ snapshotEveryBytes: 2 ** 28, retainBytes: 0 })
+  const small = configOf({ snapshotEveryBytes: '1048576', retainBytes: '4294967296' })
+  expect(small).toMatchObject({ snapshotEveryBytes: 2 ** 20, retainBytes: 2 ** 32 })
+  expect(read({ snapshotEveryBytes: '0', retainBytes: '1' })).toEqual([
+    '--retain-bytes: want --snapshot-every-bytes above 0, or the state would be lost',
+  ])
+})
+
 test('every option has a flag and a variable of one name', () => {
   expect(SERVE_KEYS.map((key) => [flagOfKey(key), variableOf(key)])).toContainEqual([
     '--listen-client-urls',
