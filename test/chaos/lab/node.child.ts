@@ -34,7 +34,7 @@ const HANDLERS: Handlers = {
     failedOpening = null
     node = await openNode({ ...options, stateMachine: MACHINE, onEvent })
     isOpening = false
-    if (failedOpening !== null) throw failedOpening
+    refuseIfFailed(failedOpening)
     return { port: node.address!.port }
   },
   async propose(entry) {
@@ -57,6 +57,10 @@ const HANDLERS: Handlers = {
     await opened().kill()
     return null
   },
+}
+
+function refuseIfFailed(error: ReplicaError | null): void {
+  if (error !== null) throw error
 }
 
 function opened(): ReplicaNode {
