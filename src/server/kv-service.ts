@@ -13,6 +13,7 @@ import { notLeader } from '../engine/client.ts'
 import type {
   Consistency,
   LocalCluster,
+  Proposed,
   ReadOptions,
   ReplicaNode,
   SessionToken,
@@ -165,12 +166,7 @@ export function openKvService(target: KvTarget, options: KvServiceOptions = {}):
     const bytes = encodeCommand(timed)
     checkSize(bytes)
     const node = nodeOf()
-    const { index, result, token } = await node
-      .propose(bytes, signal && { signal })
-      .catch((error: unknown) => {
-        // What took writes last knows who took over; who never did has it from its status alone.
-        throw hasCode(error, 'E_NOT_LEADER') ? notLeader(node.status().leader) : error
-      })
+    const { index, result, token } = await proposeAt(node, bytes, signal)
     const answer = answerOf(timed, result ?? NO_ANSWER)
     return { revision: index, token, answer: answer as AnswerOf<typeof command> }
   }
@@ -256,6 +252,19 @@ const getOf = (key: Uint8Array, keysOnly: boolean | undefined): GetCommand => ({
   ...{ kind: 'get', key },
   ...(keysOnly === true && { keysOnly }),
 })
+
+/** As `node.propose`; but who never took writes has it from its status alone who does. */
+async function proposeAt(
+  node: ReplicaNode,
+  bytes: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<Proposed> {
+  try {
+    return await node.propose(bytes, signal && { signal })
+  } catch (error) {
+    throw hasCode(error, 'E_NOT_LEADER') ? notLeader(node.status().leader) : error
+  }
+}
 
 /** The node that leads; while none does, the one that did last. */
 function createNodeChoice(target: KvTarget): () => ReplicaNode {

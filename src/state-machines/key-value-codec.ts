@@ -52,15 +52,29 @@ const COMPARISONS = [
 
 const PUT_FLAGS = { previous: 1, keepTtl: 2, absent: 4, present: 8, ttl: 16 } as const
 const RANGE_FLAGS = { hasTo: 1, keysOnly: 2 } as const
+/** Where the key of a command begins. */
+export const PUT_KEY_AT = 3
 const NOTHING = new Uint8Array(0)
 
 // ---- Writing ---------------------------------------------------------------------------------
 
 /** What may be wrong with it is `problemsOf` a command: this writes what it is given. */
 export function encodeCommand(command: KvCommand): Uint8Array {
+  if (command.kind === 'put' && flagsOf(command) === 0) return encodePut(command.key, command.value)
   const writer = bytes.createWriter()
   writeCommand(writer, command)
   return bytes.writtenOf(writer)
+}
+
+/** What a store is told most: its bytes are written once, where they stay. */
+export function encodePut(key: Uint8Array, value: Uint8Array): Uint8Array {
+  const put = new Uint8Array(PUT_KEY_AT + key.length + value.length)
+  put[0] = KIND.put
+  put[1] = key.length & 0xff
+  put[2] = key.length >> 8
+  put.set(key, PUT_KEY_AT)
+  put.set(value, PUT_KEY_AT + key.length)
+  return put
 }
 
 export function encodeQuestion(question: KvQuestion): Uint8Array {
@@ -135,13 +149,15 @@ function writeAll(writer: bytes.ByteWriter, commands: readonly KvOperation[]): v
   for (const one of commands) bytes.putSized(writer, () => writeCommand(writer, one))
 }
 
+const flagsOf = ({ ttlMs, keepTtl, only, previous }: PutCommand): number =>
+  (previous === true ? PUT_FLAGS.previous : 0) |
+  (keepTtl === true ? PUT_FLAGS.keepTtl : 0) |
+  (only === undefined ? 0 : PUT_FLAGS[only]) |
+  (ttlMs === undefined ? 0 : PUT_FLAGS.ttl)
+
 function writePut(writer: bytes.ByteWriter, command: PutCommand): void {
-  const { key, value, ttlMs, nowMs, keepTtl, only, previous } = command
-  const flags =
-    (previous === true ? PUT_FLAGS.previous : 0) |
-    (keepTtl === true ? PUT_FLAGS.keepTtl : 0) |
-    (only === undefined ? 0 : PUT_FLAGS[only]) |
-    (ttlMs === undefined ? 0 : PUT_FLAGS.ttl)
+  const { key, value, ttlMs, nowMs } = command
+  const flags = flagsOf(command)
   writeHead(writer, flags === 0 ? KIND.put : KIND.putWith, key)
   if (flags !== 0) {
     bytes.putU8(writer, flags)

@@ -9,7 +9,14 @@
 import type { StateMachine } from '../base/state-machine.ts'
 import { ANSWER } from './key-value-answers.ts'
 import { createWriter, putU8, writtenOf } from './key-value-bytes.ts'
-import { KIND, decodeCommand, decodeQuestion, encodeCommand, hasMark } from './key-value-codec.ts'
+import {
+  KIND,
+  PUT_KEY_AT,
+  decodeCommand,
+  decodeQuestion,
+  encodeCommand,
+  hasMark,
+} from './key-value-codec.ts'
 import { answer, execute } from './key-value-execute.ts'
 import { freezeStore, loadStore, saveStore } from './key-value-snapshot.ts'
 import {
@@ -22,20 +29,11 @@ import {
   putEntry,
 } from './key-value-store.ts'
 
-export function encodePut(key: Uint8Array, value: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(KEY_AT + key.length + value.length)
-  bytes[0] = KIND.put
-  bytes[1] = key.length & 0xff
-  bytes[2] = key.length >> 8
-  bytes.set(key, KEY_AT)
-  bytes.set(value, KEY_AT + key.length)
-  return bytes
-}
+export { encodePut } from './key-value-codec.ts'
 export const encodeDelete = (key: Uint8Array): Uint8Array => encodeCommand({ kind: 'delete', key })
 export const encodeCas = (key: Uint8Array, expected: Uint8Array, value: Uint8Array): Uint8Array =>
   encodeCommand({ kind: 'cas', key, expected, value })
 
-const KEY_AT = 3
 const NOT_DONE = Uint8Array.of(ANSWER.notDone)
 const DONE = Uint8Array.of(ANSWER.done)
 const MALFORMED = Uint8Array.of(ANSWER.malformed)
@@ -50,9 +48,9 @@ export function createKeyValueStateMachine(
 
   /** A plain put: what a store is asked most. */
   const put = (command: Uint8Array, revision: number): Uint8Array => {
-    const valueAt = KEY_AT + (command[1]! | (command[2]! << 8))
+    const valueAt = PUT_KEY_AT + (command[1]! | (command[2]! << 8))
     if (!(valueAt <= command.length)) return MALFORMED
-    const key = keyOf(command.subarray(KEY_AT, valueAt))
+    const key = keyOf(command.subarray(PUT_KEY_AT, valueAt))
     const old = store.entries.get(key)
     if (!hasRoom(store, key, old, command.length - valueAt)) return FULL
     putEntry(store, key, old, command.subarray(valueAt), revision, 0)
