@@ -249,10 +249,11 @@ function gridOf({ gridBest, searchBest, gridLeft, config }: Facts): string[] {
   if (!config.grid) return []
   const lines = gridLeft === 0 ? [] : [`${gridLeft} points of the grid were not measured.`]
   if (gridBest === null || searchBest === null) return lines
+  const grid = gridLeft === 0 ? 'the grid' : 'what was measured of it'
   const share = percent(searchBest.throughputPerS / gridBest.throughputPerS)
   return [
     ...lines,
-    `The best of the grid is ${nameOf(gridBest)} (${figuresOf(gridBest)}); ` +
+    `The best of ${grid} is ${nameOf(gridBest)} (${figuresOf(gridBest)}); ` +
       `the search alone came to ${share} of it.`,
   ]
 }

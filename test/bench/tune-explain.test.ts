@@ -110,11 +110,14 @@ test('a model that is off by more than a quarter is not relied on', () => {
 test('the grid: what its best is, how near the search came, what is missing', () => {
   const gridBest = pointOf(2 ** 18, 64, 13.5e6, 66)
   const config = tuneOf({ inflight: '1000000', grid: true })
-  const lines = rationaleOf(factsOf({ gridBest, config, gridLeft: 3 }))
-  expect(lines.slice(-2)).toEqual([
-    '3 points of the grid were not measured.',
+  const lines = rationaleOf(factsOf({ gridBest, config }))
+  expect(lines.slice(-1)).toEqual([
     'The best of the grid is batches up to 256 KiB with 64 rounds in flight (13.5 M/s, ' +
       'p99 66.0 ms); the search alone came to 98 % of it.',
+  ])
+  expect(rationaleOf(factsOf({ gridBest, config, gridLeft: 3 })).slice(-2)).toEqual([
+    '3 points of the grid were not measured.',
+    expect.stringContaining('The best of what was measured of it is batches up to 256 KiB'),
   ])
 })
 
