@@ -40,7 +40,7 @@ import type { PeerAddress } from './node-spec.ts'
 import { processMs, wallMs } from './process-clock.ts'
 import { READ_TIMEOUT_MAX_MS } from './read-client.ts'
 import { type AssembleOptions, type Parts, nowMs, partsOf, timed } from './parts.ts'
-import { portsOf, restoreAt, snapshotStageOf, takerOf } from './snapshots.ts'
+import { NO_SNAPSHOT, portsOf, restoreAt, snapshotStageOf, takerOf } from './snapshots.ts'
 import { openStateMachine } from './state-machine-of.ts'
 import { APPLIED_COUNTERS, DRILL_COUNTERS, type StageName, VIEW_COUNTERS } from './topology.ts'
 import { publishView } from './view.ts'
@@ -112,10 +112,9 @@ async function assembleInto(options: AssembleOptions, opened: Opened): Promise<A
     stages.push(timed(parts, 'decide', decideStage(parts, recovery)))
   }
   if (has('apply')) {
-    assert(recovery !== null, 'apply starts from what is on the disk')
     const machine = options.callerStateMachine ?? (await openStateMachine(spec.stateMachine))
     check = { machine, check: createApplyCheck(spec.engine === 'xpaxos') }
-    const restored = await restoreAt(recovery.start, machine, check.check)
+    const restored = await restoreAt(recovery?.start ?? NO_SNAPSHOT, machine, check.check)
     taker = takerOf(spec, memory, parts.bellOf('snapshot'), { ...check, ...restored })
     stages.push(timed(parts, 'apply', applyStage(parts, machine, check.check, restored, taker)))
   }
