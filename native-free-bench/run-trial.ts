@@ -201,15 +201,22 @@ async function judge(trial: Trial, endMs: number): Promise<TrialResult> {
   const { engine, config, loads } = trial
   const looks = new Map<number, NodeLook>()
   let chosen = 0
+  // Entries that were in flight when the load ended go on to be chosen: all nodes may be level for a
+  // moment in between. One log has its last entry chosen only when nothing waits behind it.
+  const hasLog = config.engine === 'xpaxos' || config.engine === 'multi-paxos'
   const hasConverged = async (): Promise<boolean> => {
     await lookAll(engine, looks)
     const living = engine.nodes.filter(({ alive }) => alive)
     const views = living.map(({ id, role }) => ({ role, status: looks.get(id)?.status }))
+    const before = chosen
     chosen = Math.max(...views.map(({ status }) => status?.chosen ?? 0))
-    return views.every(
+    const isLevel = views.every(
       ({ role, status }) =>
-        status?.chosen === chosen && (role === 'logger' || status.applied === chosen),
+        status?.chosen === chosen &&
+        (role === 'logger' || status.applied === chosen) &&
+        (!hasLog || status.last === chosen),
     )
+    return isLevel && chosen === before
   }
   const failures = [...engine.failures]
   if (!(await converge(hasConverged, looks))) failures.push('the nodes did not converge')

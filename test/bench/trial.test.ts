@@ -69,6 +69,11 @@ test.each(['memory', 'tcp'])('%s: a chain of learners applies all', async (trans
   ])
 })
 
+test('what was in flight when the load ended is chosen before nodes are compared', async () => {
+  const load = { engine: 'multi-paxos', inflight: '2048', duration: '0.5' }
+  for (let i = 0; i < 3; i++) expectSafe(await run(load))
+})
+
 test('a learner chain goes on when a link of it dies', async () => {
   const trial = await run({ ...CHAIN, sources: 'n4=n2,n5=n4', killNode: '4@0.5', duration: '3' })
   expectSafe(trial)
