@@ -201,8 +201,6 @@ async function judge(trial: Trial, endMs: number): Promise<TrialResult> {
   const { engine, config, loads } = trial
   const looks = new Map<number, NodeLook>()
   let chosen = 0
-  // Entries that were in flight when the load ended go on to be chosen: all nodes may be level for a
-  // moment in between. One log has its last entry chosen only when nothing waits behind it.
   const hasLog = config.engine === 'xpaxos' || config.engine === 'multi-paxos'
   const hasConverged = async (): Promise<boolean> => {
     await lookAll(engine, looks)
@@ -210,13 +208,7 @@ async function judge(trial: Trial, endMs: number): Promise<TrialResult> {
     const views = living.map(({ id, role }) => ({ role, status: looks.get(id)?.status }))
     const before = chosen
     chosen = Math.max(...views.map(({ status }) => status?.chosen ?? 0))
-    const isLevel = views.every(
-      ({ role, status }) =>
-        status?.chosen === chosen &&
-        (role === 'logger' || status.applied === chosen) &&
-        (!hasLog || status.last === chosen),
-    )
-    return isLevel && chosen === before
+    return levelOf(views, hasLog) === before
   }
   const failures = [...engine.failures]
   if (!(await converge(hasConverged, looks))) failures.push('the nodes did not converge')
@@ -237,6 +229,29 @@ async function judge(trial: Trial, endMs: number): Promise<TrialResult> {
     failures: [...new Set([...failures, ...engine.failures])],
   })
   return trialResultOf(trial, { endMs, looks, ends, safety, entries })
+}
+
+interface View {
+  readonly role: BenchConfig['roles'][number]
+  readonly status: Pick<NodeLook['status'], 'last' | 'chosen' | 'applied'> | undefined
+}
+
+/**
+ * What all nodes have chosen and applied, if that is the same. Entries that were in flight when the
+ * load ended go on to be chosen, and nodes are level for moments in between: a log is at its end
+ * only when nothing lies behind what is chosen.
+ *
+ * @param hasLog the last index of a node is that of one log
+ */
+export function levelOf(views: readonly View[], hasLog: boolean): number | null {
+  const chosen = Math.max(...views.map(({ status }) => status?.chosen ?? 0))
+  const isLevel = views.every(
+    ({ role, status }) =>
+      status?.chosen === chosen &&
+      (role === 'logger' || status.applied === chosen) &&
+      (!hasLog || status.last === chosen),
+  )
+  return isLevel ? chosen : null
 }
 
 /** As long as some node still gets on, it is not late: a laggard may have gigabytes to fetch. */

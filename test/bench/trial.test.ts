@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { parseBench } from '../../native-free-bench/options.ts'
 import { killedLoad } from '../../native-free-bench/engines/engine.ts'
-import { failoverOf, runTrial } from '../../native-free-bench/run-trial.ts'
+import { failoverOf, levelOf, runTrial } from '../../native-free-bench/run-trial.ts'
 import type { BenchConfig, TrialResult } from '../../native-free-bench/types.ts'
 
 const folders: string[] = []
@@ -69,11 +69,6 @@ test.each(['memory', 'tcp'])('%s: a chain of learners applies all', async (trans
   ])
 })
 
-test('what was in flight when the load ended is chosen before nodes are compared', async () => {
-  const load = { engine: 'multi-paxos', inflight: '2048', duration: '0.5' }
-  for (let i = 0; i < 3; i++) expectSafe(await run(load))
-})
-
 test('a learner chain goes on when a link of it dies', async () => {
   const trial = await run({ ...CHAIN, sources: 'n4=n2,n5=n4', killNode: '4@0.5', duration: '3' })
   expectSafe(trial)
@@ -103,6 +98,27 @@ test('no native addon is loaded', async () => {
   expectSafe(await run({}))
   const report = process.report.getReport() as unknown as { sharedObjects: string[] }
   expect(report.sharedObjects.filter((name) => name.endsWith('.node'))).toEqual([])
+})
+
+const at = (last: number, chosen: number, applied: number) => ({ last, chosen, applied })
+
+test.each([
+  ['all is chosen and applied', [at(9, 9, 9), at(9, 9, 9)], true, 9],
+  ['the leader goes on with what was in flight', [at(10, 9, 9), at(9, 9, 9)], true, null],
+  [
+    'a follower has it, and has not heard that it is chosen',
+    [at(9, 9, 9), at(9, 8, 8)],
+    true,
+    null,
+  ],
+  ['one has still to apply it', [at(9, 9, 9), at(9, 9, 8)], true, null],
+  ['without one log the last index says nothing', [at(12, 9, 9), at(11, 9, 9)], false, 9],
+])('when nodes may be compared: %s', (_, statuses, hasLog, level) => {
+  const views = statuses.map((status) => ({ role: 'follower' as const, status }))
+  const logger = { role: 'logger' as const, status: at(9, statuses[0]!.chosen, 0) }
+  expect(levelOf(views, hasLog)).toBe(level)
+  expect(levelOf([...views, logger], hasLog)).toBe(level)
+  expect(levelOf([...views, { role: 'follower', status: undefined }], hasLog)).toBeNull()
 })
 
 test('a gap is between two acknowledgements: a leader without one has none', () => {
