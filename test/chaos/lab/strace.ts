@@ -80,10 +80,22 @@ export interface TracedCall {
   readonly isInjected: boolean
 }
 
-/** Calls of a trace that name something in `dir`, in order. */
+/** A call during which another thread's was written down has two parts; it ends with the second. */
+export function* wholeLines(trace: string): Generator<string> {
+  const begun = new Map<string, string>()
+  for (const line of trace.split('\n')) {
+    const [, pid, start] = /^(\d+) +(.*) <unfinished \.\.\.>$/.exec(line) ?? []
+    const [, of, rest] = /^(\d+) +<\.\.\. \w+ resumed>(.*)$/.exec(line) ?? []
+    if (pid !== undefined) begun.set(pid, `${pid} ${start!}`)
+    else if (of !== undefined) yield `${begun.get(of) ?? ''}${rest!}`
+    else yield line
+  }
+}
+
+/** Calls of a trace that name something in `dir`, in order of their ends. */
 export function callsOf(log: string, dir: string): TracedCall[] {
   const found: TracedCall[] = []
-  for (const text of readFileSync(log, 'latin1').split('\n')) {
+  for (const text of wholeLines(readFileSync(log, 'latin1'))) {
     const [, call] = /^\d+ +(\w+)\(/.exec(text) ?? []
     if (call === undefined || !text.includes(dir)) continue
     found.push({ call, text, isInjected: text.endsWith('(INJECTED)') })
