@@ -69,7 +69,9 @@ function nodeOf(flags: SnapshotFlags, action: string | undefined, problems: stri
 const textOf = (value: unknown): string => (typeof value === 'string' ? value : '')
 
 function save(dir: string, file: string): Exit {
-  print(`saved: ${infoText(saveSnapshot(openStorage(), dir, file))}`)
+  const saved = saveSnapshot(openStorage(), dir, file)
+  print(`saved: ${infoText(saved)}`)
+  print(`to restore it: --cluster-id ${saved.clusterId}`)
   return EXIT.done
 }
 

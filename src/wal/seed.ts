@@ -7,7 +7,7 @@
  * is new (it has never voted), and all that it is given is chosen.
  */
 import { ReplicaError } from '../base/errors.ts'
-import { type Storage, joinPath } from '../base/storage.ts'
+import { type Storage, type StorageFile, joinPath } from '../base/storage.ts'
 import { createFrameHeader, readFrameHeader } from '../codec/frame.ts'
 import { configBytesOf } from '../codec/membership.ts'
 import { readU53 } from '../codec/u53.ts'
@@ -31,16 +31,21 @@ import { type Wal, closeWal } from './wal.ts'
 const COPY_STEP_BYTES = 2 ** 20
 const AT_CONFIG_INDEX = 4 // behind the size of the record
 const AT_CONFIG_FRAME = 12
+const ITS_MEMBERSHIP = 'the section of the membership'
+
+/** The file has only a hash of the cluster's id, which a new node must be told. */
+export interface Saved extends SnapshotInfo {
+  readonly clusterId: string
+}
 
 /**
  * Copies the newest snapshot of a node's directory, whether the node runs or not.
  * @throws ReplicaError E_DATA_DIR when there is none, or `to` is there; E_SNAPSHOT_CORRUPT, E_DISK
  */
-export function saveSnapshot(storage: Storage, dir: string, to: string): SnapshotInfo {
+export function saveSnapshot(storage: Storage, dir: string, to: string): Saved {
   const names = storage.list(dir)
-  if (names === null || readIdentity(storage, dir, names) === null) {
-    refuse(dir, 'no data directory')
-  }
+  const identity = names === null ? null : readIdentity(storage, dir, names)
+  if (names === null || identity === null) return refuse(dir, 'no data directory')
   const [newest] = snapshotsAmong(names)
   if (newest === undefined) return refuse(dir, 'no snapshot in it')
   const at = to.lastIndexOf('/')
@@ -48,22 +53,32 @@ export function saveSnapshot(storage: Storage, dir: string, to: string): Snapsho
   const there = storage.list(folder)
   if (there === null) refuse(folder, 'no such folder')
   if (there.includes(name)) refuse(to, 'is there already')
-  return copyWhole(storage, snapshotPath(dir, newest), folder, name)
+  const info = copyWhole(storage, snapshotPath(dir, newest), folder, name)
+  return { ...info, clusterId: identity.clusterId }
 }
 
 /** @returns what was read back from the copy */
 function copyWhole(storage: Storage, from: string, dir: string, name: string): SnapshotInfo {
   const temporary = joinPath(dir, `${name}.tmp`)
-  copyBytes(storage, from, temporary)
-  const info = verifySnapshot(storage, temporary)
-  storage.rename(temporary, joinPath(dir, name))
-  storage.syncDir(dir)
-  return info
+  const source = storage.open(from, 'read')
+  try {
+    const target = storage.create(temporary)
+    try {
+      copyBytes(storage, source, target)
+      const info = verifySnapshot(storage, temporary)
+      storage.rename(temporary, joinPath(dir, name))
+      storage.syncDir(dir)
+      return info
+    } catch (error) {
+      storage.unlink(temporary)
+      throw error
+    }
+  } finally {
+    storage.close(source)
+  }
 }
 
-function copyBytes(storage: Storage, from: string, to: string): void {
-  const source = storage.open(from, 'read')
-  const target = storage.create(to)
+function copyBytes(storage: Storage, source: StorageFile, target: StorageFile): void {
   const chunk = new Uint8Array(COPY_STEP_BYTES)
   try {
     const size = storage.sizeOf(source)
@@ -73,7 +88,6 @@ function copyBytes(storage: Storage, from: string, to: string): void {
     }
     storage.datasync(target)
   } finally {
-    storage.close(source)
     storage.close(target)
   }
 }
@@ -117,7 +131,7 @@ function beginLog(
   try {
     if (identity.durability === 'os') noteBoot(storage, dir, false)
     copyWhole(storage, from, dir, snapshotPath(dir, info.index).slice(dir.length + 1))
-    const findings = startBehind(info, configIn(storage, from))
+    const findings = startBehind(info, configIn(storage, from, info.index))
     const files = { next: null, spares: [] }
     const hash = identityHashOf(identity)
     const disk = createDisk(storage, { dir }, hash, segmentSizeBytes, findings, files)
@@ -140,18 +154,20 @@ function startBehind({ index, chain }: SnapshotInfo, config: ConfigMark | null) 
 }
 
 /** The newest membership at or below the snapshot's index; null: it is that of the start. */
-function configIn(storage: Storage, path: string): ConfigMark | null {
+function configIn(storage: Storage, path: string, through: number): ConfigMark | null {
   const reader = openSnapshot(storage, path)
   try {
     const chunk = reader.next()
     if (chunk?.section !== SECTION.config) return null
     const record = new Uint8Array(chunk.bytes) // of its own: what is unpacked shares its memory
+    if (record.length < AT_CONFIG_FRAME) return reader.refuse(ITS_MEMBERSHIP)
     const bytes = record.slice(AT_CONFIG_FRAME)
     const view = new DataView(bytes.buffer)
     const header = createFrameHeader()
     const check = readFrameHeader(bytes, view, 0, bytes.length, header)
-    if (check !== 'ok') return refuse(path, `its membership: ${check}`)
     const index = readU53(new DataView(record.buffer), AT_CONFIG_INDEX) as LogIndex
+    const isThere = index > 0 && index <= through
+    if (check !== 'ok' || !isThere) return reader.refuse(ITS_MEMBERSHIP)
     return { index, bytes: configBytesOf(bytes, view, 0, header).slice() }
   } finally {
     reader.close()

@@ -53,6 +53,7 @@ test('a node joins behind a trimmed log with a snapshot of another', async () =>
   const saved = run('save', copy, '--data-dir', join(dataDir, 'node-2'))
   expect(saved).toMatchObject({ status: 0, stderr: '' })
   expect(saved.stdout).toMatch(/^saved: state behind entry \d+, \d+ bytes in \d+ chunks$/m)
+  expect(saved.stdout).toMatch(/^to restore it: --cluster-id xpaxos$/m)
   expect(run('save', copy, '--data-dir', join(dataDir, 'node-2')).status).toBe(2)
 
   const dir = join(dataDir, 'node-4')
@@ -60,6 +61,7 @@ test('a node joins behind a trimmed log with a snapshot of another', async () =>
   const restored = run('restore', copy, '--data-dir', dir, ...more)
   expect(restored).toMatchObject({ status: 0, stderr: '' })
   const node = await cluster.addNode(4)
+  await until('it tells its membership', () => node.status().membership !== null)
   const weights = node.status().membership!.members.map(({ weight }) => weight)
   expect(weights).toEqual([5, 5, 2]) // as the snapshot says: it has heard of nobody yet
   expect(node.status()).toMatchObject({ chosen: node.status().snapshot.index })
@@ -96,5 +98,13 @@ test('a damaged file, another cluster and a directory in use make no node', asyn
   expect(existsSync(dir)).toBe(false)
   const taken = run('restore', copy, '--data-dir', dataDir, '--node-id', '9')
   expect([taken.status, taken.stderr]).toEqual([2, expect.stringMatching(/not empty/)])
+  expect(readdirSync(dataDir).sort()).toEqual(['bad.snap', 'copy.snap', 'node-1'])
+
+  await cluster.close()
+  const own = join(dataDir, 'node-1')
+  const newest = readdirSync(own).filter((name) => name.endsWith('.snap'))
+  for (const name of newest) writeFileSync(join(own, name), bytes)
+  const of = run('save', join(dataDir, 'another.snap'), '--data-dir', own)
+  expect([of.status, of.stderr]).toEqual([1, expect.stringMatching(/damaged/)])
   expect(readdirSync(dataDir).sort()).toEqual(['bad.snap', 'copy.snap', 'node-1'])
 })
