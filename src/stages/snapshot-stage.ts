@@ -17,6 +17,7 @@ import { type LogRing, release } from '../ring/log-ring.ts'
 import {
   type Section,
   type SnapshotWriter,
+  abandonSnapshot,
   addBytes,
   createSnapshot,
   dropSnapshot,
@@ -31,7 +32,6 @@ import type { Stage } from './stage.ts'
 
 /** Pieces of one duty cycle: less than a chunk is written at once. */
 const ORDERS_MAX = 4
-export const SNAPSHOTS_KEPT = 2
 
 export interface SnapshotStageWiring {
   readonly storage: Storage
@@ -45,8 +45,9 @@ export interface SnapshotStageWiring {
   /** Of decide. */
   readonly keeps: CellRing
   readonly toDecide: OutPort
-  /** `kept` with its index, and its bytes on the disk; `failed` with the errno of the disk. */
+  /** With the bytes of the file. */
   readonly onKept: (index: number, sizeBytes: number) => void
+  /** The disk refused it, or an old one's removal. */
   readonly onFailed: (index: number) => void
 }
 
@@ -105,7 +106,10 @@ export function createSnapshotStage(wiring: SnapshotStageWiring): Stage {
     const writer = made!
     made = null
     const { index } = writer.head
-    if (!guarded(index, () => keepSnapshot(writer))) return 1
+    if (!guarded(index, () => keepSnapshot(writer))) {
+      dropSnapshot(writer)
+      return 1
+    }
     const [, older = 0, ...rest] = snapshotsAmong(storage.list(dir)!)
     for (const gone of rest) guarded(index, () => storage.unlink(snapshotPath(dir, gone)))
     wiring.onKept(index, writer.at)
@@ -118,8 +122,12 @@ export function createSnapshotStage(wiring: SnapshotStageWiring): Stage {
     flush(toDecide)
     return work
   }
-  const close = (): void => {
-    for (const writer of [open, made]) if (writer !== null) dropSnapshot(writer)
+  const each = (end: (writer: SnapshotWriter) => void): void => {
+    for (const writer of [open, made]) if (writer !== null) end(writer)
   }
-  return { name: 'snapshot', doWork, close, kill: () => undefined }
+  return {
+    ...{ name: 'snapshot', doWork },
+    close: () => each(dropSnapshot),
+    kill: () => each(abandonSnapshot),
+  }
 }

@@ -75,6 +75,7 @@ export interface SnapshotWriter {
   digest: number
   at: number
   syncedAt: number
+  isOpen: boolean
 }
 
 const NAME = /^snapshot-([0-9a-f]{16})\.snap$/
@@ -110,10 +111,15 @@ export function createSnapshot(
   const writer: SnapshotWriter = {
     ...{ storage, dir, head, compresses, path, file, seed },
     ...{ buffer: new Uint8Array(CHUNK_SIZE_MAX_BYTES), section: 0, filled: 0 },
-    ...{ chunks: 0, unpackedBytes: 0, digest: seed, at: 0, syncedAt: 0 },
+    ...{ chunks: 0, unpackedBytes: 0, digest: seed, at: 0, syncedAt: 0, isOpen: true },
   }
-  write(writer, bytes)
-  return writer
+  try {
+    write(writer, bytes)
+    return writer
+  } catch (error) {
+    dropSnapshot(writer)
+    throw error
+  }
 }
 
 function encodeHead({ index, chain, clusterHash, historyEpoch }: SnapshotHead) {
@@ -187,20 +193,35 @@ export function sealSnapshot(writer: SnapshotWriter): void {
   sealWords(bytes, [TRAILER_MAGIC, chunks, unpackedBytes, digest], seed)
   write(writer, bytes)
   writer.storage.datasync(writer.file)
-  writer.storage.close(writer.file)
+  closeFile(writer)
+}
+
+function closeFile(writer: SnapshotWriter): void {
+  if (writer.isOpen) writer.storage.close(writer.file)
+  writer.isOpen = false
 }
 
 /** Gives the sealed file its name, for good. @throws ReplicaError E_DISK */
-export function keepSnapshot({ storage, dir, path, head, filled }: SnapshotWriter): void {
-  assert(filled === 0, 'what is kept is sealed')
+export function keepSnapshot({ storage, dir, path, head, isOpen }: SnapshotWriter): void {
+  assert(!isOpen, 'what is kept is sealed')
   storage.rename(path, snapshotPath(dir, head.index))
   storage.syncDir(dir)
 }
 
-/** Best effort: what stays is removed at the next start. */
-export function dropSnapshot({ storage, path }: SnapshotWriter): void {
+/** Lets go of the file as it is. */
+export function abandonSnapshot(writer: SnapshotWriter): void {
   try {
-    storage.unlink(path)
+    closeFile(writer)
+  } catch {
+    // Nothing more is done with it.
+  }
+}
+
+/** Best effort: what stays is removed at the next start. */
+export function dropSnapshot(writer: SnapshotWriter): void {
+  abandonSnapshot(writer)
+  try {
+    writer.storage.unlink(writer.path)
   } catch {
     // The disk has failed before, or this is what failed.
   }
