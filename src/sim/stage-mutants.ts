@@ -292,8 +292,8 @@ export const STAGE_MUTANTS: readonly Mutant[] = [
     name: 'clients-left-out-of-the-restore',
     invariant: 'I10',
     file: `${S}/snapshot-restore.ts`,
-    from: '  loadClients(check, clients)\n',
-    to: '',
+    from: 'if (!loadClients(check, clients)) return',
+    to: 'if (clients.length < 0) return',
     classes: CLIENTS,
   },
   // ---- What stages do with bytes, disks and links ----------------------------------------------

@@ -102,13 +102,16 @@ export function saveClients({ clients, entries, duplicates, gaps, ordered }: App
   return new Uint8Array(words.buffer)
 }
 
-/** Fills a new check with what was saved. */
-export function loadClients(check: ApplyCheck, bytes: Uint8Array): void {
-  const words = new Float64Array(bytes.slice().buffer)
+/** Fills a new check with what was saved; false: the bytes are none of that. */
+export function loadClients(check: ApplyCheck, bytes: Uint8Array): boolean {
+  const isWhole = bytes.length % (8 * WORDS_A_CLIENT) === 0 && bytes.length >= 8 * TOTALS
+  if (!isWhole) return false
+  const words = new Float64Array(new Uint8Array(bytes).buffer)
   const [entries, duplicates, gaps] = words
   Object.assign(check, { entries, duplicates, gaps })
   for (let at = TOTALS; at < words.length; at += WORDS_A_CLIENT) {
     const client = { next: words[at + 1]!, fold: words[at + 2]!, ahead: new Map() }
     check.clients.set(words[at]!, client)
   }
+  return true
 }

@@ -3,7 +3,6 @@
  * snapshot-taker.ts wrote them: every record is a u32 size and its bytes. In the apply thread,
  * before its stage is made.
  */
-import { assert } from '../base/assert.ts'
 import { ReplicaError } from '../base/errors.ts'
 import type { SnapshotSource, StateMachine } from '../base/state-machine.ts'
 import type { Storage } from '../base/storage.ts'
@@ -12,7 +11,7 @@ import { type SnapshotReader, openSnapshot } from '../wal/snapshot-read.ts'
 import { type ApplyCheck, loadClients } from './apply-check.ts'
 import { loadSessions } from './session-bytes.ts'
 import type { SessionLimits, SessionTable } from './session-table.ts'
-import type { AppliedPoint } from './snapshot-taker.ts'
+import { type AppliedPoint, PREFIX_SIZE_BYTES } from './snapshot-taker.ts'
 
 export interface Restored {
   readonly start: AppliedPoint
@@ -54,8 +53,8 @@ export function beginRestore(
   const config = records.next(SECTION.config)
   const sessions = records.next(SECTION.sessions)
   const clients = records.next(SECTION.clients)
-  assert(sessions !== null && clients !== null, 'a snapshot has its sections')
-  loadClients(check, clients)
+  if (sessions === null || clients === null) return reader.refuse('sections are missing')
+  if (!loadClients(check, clients)) return reader.refuse('the section of clients')
   const { index, chain } = reader.head
   const read = (): Uint8Array | null => records.next(SECTION.state)
   return {
@@ -79,34 +78,33 @@ async function restoreState(stateMachine: StateMachine, source: SnapshotSource):
   }
 }
 
-/** Records of one section after the other; each is valid until the next is asked for. */
+/** Records of one section after the other; each is a copy. */
 function openRecords(reader: SnapshotReader) {
   let chunk = reader.next()
   let at = 0
-  /** Copies what comes next of the section, over as many chunks as it takes; false: it ends. */
-  const fill = (section: Section, into: Uint8Array): boolean => {
-    let filled = 0
-    while (filled < into.length) {
-      if (chunk?.section !== section) return false
-      const size = Math.min(into.length - filled, chunk.bytes.length - at)
-      into.set(chunk.bytes.subarray(at, at + size), filled)
-      filled += size
-      at += size
-      if (at === chunk.bytes.length) {
-        chunk = reader.next()
-        at = 0
-      }
+  /**
+   * A copy of what comes next of the section, over as many chunks as it takes. Memory goes with
+   * what is there, not with what a size says.
+   */
+  const take = (section: Section, sizeBytes: number): Uint8Array => {
+    const parts: Uint8Array[] = []
+    for (let left = sizeBytes; left > 0;) {
+      if (chunk?.section !== section) return reader.refuse('a record is cut short')
+      const part = chunk.bytes.subarray(at, at + left)
+      parts.push(part)
+      left -= part.length
+      at += part.length
+      if (at < chunk.bytes.length) continue
+      chunk = reader.next()
+      at = 0
     }
-    return true
+    return new Uint8Array(Buffer.concat(parts))
   }
-  const prefix = new Uint8Array(4)
-  const sizeOf = new DataView(prefix.buffer)
   return {
     next(section: Section): Uint8Array | null {
-      if (!fill(section, prefix)) return null
-      const bytes = new Uint8Array(sizeOf.getUint32(0, true))
-      assert(fill(section, bytes), 'a record is whole')
-      return bytes
+      if (chunk?.section !== section) return null
+      const prefix = take(section, PREFIX_SIZE_BYTES)
+      return take(section, new DataView(prefix.buffer).getUint32(0, true))
     },
   }
 }

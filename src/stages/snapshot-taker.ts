@@ -22,7 +22,8 @@ import { SNAP_BEGIN, SNAP_END, SNAP_PIECE } from './snapshot-cells.ts'
 
 /** Of one piece, and of one duty cycle: what copies in a fraction of a sync. */
 const SLICE_SIZE_BYTES = 65_536
-const PREFIX_SIZE_BYTES = 4
+/** Before each record: its size, u32. */
+export const PREFIX_SIZE_BYTES = 4
 
 export interface SnapshotTakerWiring {
   readonly stateMachine: StateMachine
@@ -81,8 +82,10 @@ export function createSnapshotTaker(wiring: SnapshotTakerWiring): SnapshotTaker 
     if (config !== null) before.push({ section: SECTION.config, bytes: config })
     before.push({ section: SECTION.sessions, bytes: saveSessions(sessions) })
     before.push({ section: SECTION.clients, bytes: saveClients(check) })
-    const frozen = stateMachine.freeze?.() ?? frozenOf(writeAll())
-    records = recordsOf(before, frozen)
+    records = recordsOf(
+      before,
+      guarded(() => stateMachine.freeze?.() ?? frozenOf(writeAll())),
+    )
     record = nextRecord()
   }
   /** All at once: the state machine is asked nothing else until it has settled. */
@@ -97,7 +100,7 @@ export function createSnapshotTaker(wiring: SnapshotTakerWiring): SnapshotTaker 
   }
   const nextRecord = (): Record | null => {
     copied = -1
-    const next = records!.next()
+    const next = guarded(() => records!.next())
     return next.done === true ? null : next.value
   }
   /** @returns false while the ring has no room */
@@ -128,12 +131,6 @@ export function createSnapshotTaker(wiring: SnapshotTakerWiring): SnapshotTaker 
     copied += size
     return used + size
   }
-  const refuseFailed = (): void => {
-    if (failure === null) return
-    const reason = failure instanceof Error ? failure.message : JSON.stringify(failure)
-    const message = `the state machine failed to write a snapshot: ${reason}`
-    throw new ReplicaError('E_STATE_MACHINE', message, { reason }, 'unknown', { cause: failure })
-  }
   return {
     get isWaiting() {
       return written !== null
@@ -144,7 +141,7 @@ export function createSnapshotTaker(wiring: SnapshotTakerWiring): SnapshotTaker 
     noteApplied: (sizeBytes) => void (sinceBytes += sizeBytes),
     doWork(pointOf) {
       if (written !== null || !flush(orders)) return 0
-      refuseFailed()
+      if (failure !== null) throw failedBy(failure)
       if (records === null) {
         const point = sinceBytes < everyBytes ? null : pointOf()
         if (point === null) return 0
@@ -157,6 +154,20 @@ export function createSnapshotTaker(wiring: SnapshotTakerWiring): SnapshotTaker 
       return 1
     },
   }
+}
+
+function guarded<Value>(call: () => Value): Value {
+  try {
+    return call()
+  } catch (cause) {
+    throw failedBy(cause)
+  }
+}
+
+function failedBy(cause: unknown): ReplicaError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  const message = `the state machine failed to write a snapshot: ${reason}`
+  return new ReplicaError('E_STATE_MACHINE', message, { reason }, 'unknown', { cause })
 }
 
 function* recordsOf(before: readonly Record[], frozen: FrozenState): Generator<Record> {

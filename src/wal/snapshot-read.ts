@@ -35,6 +35,8 @@ export interface Chunk {
 
 export interface SnapshotReader {
   readonly head: SnapshotHead
+  /** For what its checksums do not show. @throws ReplicaError E_SNAPSHOT_CORRUPT */
+  refuse(what: string): never
   /** The next chunk; null behind the last one, when the trailer was found good. */
   next(): Chunk | null
   close(): void
@@ -42,8 +44,9 @@ export interface SnapshotReader {
 
 /** @throws ReplicaError E_SNAPSHOT_CORRUPT, E_DISK; so does `next` of the reader */
 export function openSnapshot(storage: Storage, path: string): SnapshotReader {
-  const { file, head, next } = open(storage, path)
-  return { head, next, close: () => storage.close(file) }
+  const { file, head, next, seen } = open(storage, path)
+  const refuse = (what: string): never => corrupt(path, seen.at, what)
+  return { head, next, refuse, close: () => storage.close(file) }
 }
 
 /** All snapshots of a directory, newest first, each read whole. @throws as `verifySnapshot` */

@@ -62,6 +62,10 @@ test.each(layouts)('layout %s: a restart goes on from the snapshot', async (layo
   const second = await openAt(dataDir, { layout })
   const starts = second.nodes.map((node) => node.status().snapshot.index)
   expect(Math.min(...starts)).toBeGreaterThan(0)
+  const early = second.nodes[1]!.watch({ from: 1 })[Symbol.asyncIterator]()
+  await expect(early.next()).rejects.toMatchObject({
+    ...{ code: 'E_COMPACTED', detail: { from: 1, first: starts[1]! + 1 } },
+  })
   const leader = await second.leader()
   const again = await leader.resumeSession(session.id, 1).propose(Buffer.from('another'))
   expect(again.index).toBe(before.index)
