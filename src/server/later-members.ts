@@ -33,7 +33,7 @@ export function openLaterMembers(dataDir: string): LaterMembers {
     all: () => [...members.values()],
     add(member) {
       const next = new Map(members).set(member.id, member)
-      writeMembers(path, [...next.values()])
+      writeMembers(dataDir, [...next.values()])
       members.set(member.id, member)
     },
   }
@@ -64,16 +64,24 @@ function textOf(path: string): string | null {
   }
 }
 
-function writeMembers(path: string, members: readonly LaterMember[]): void {
+function writeMembers(dataDir: string, members: readonly LaterMember[]): void {
+  const path = `${dataDir}/${FILE}`
   const text = `${JSON.stringify({ schema: SCHEMA, members }, null, 2)}\n`
   try {
-    const file = openSync(`${path}.tmp`, 'w', 0o600)
-    writeFileSync(file, text)
-    fsyncSync(file)
-    closeSync(file)
+    synced(openSync(`${path}.tmp`, 'w', 0o600), (file) => writeFileSync(file, text))
     renameSync(`${path}.tmp`, path)
+    synced(openSync(dataDir, 'r'), () => undefined) // its name, too
   } catch (cause) {
     throw failure(path, 'cannot be written', cause)
+  }
+}
+
+function synced(file: number, write: (file: number) => void): void {
+  try {
+    write(file)
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
   }
 }
 

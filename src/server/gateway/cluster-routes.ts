@@ -4,7 +4,7 @@ import type { MembershipChange } from '../../engine/operator.ts'
 import type { Hosted } from '../hosted.ts'
 import type { LaterMember } from '../later-members.ts'
 import type { Fields } from '../http/json.ts'
-import type { Routes } from './routes.ts'
+import type { Route, Routes } from './routes.ts'
 
 const ID_MAX = 65_535
 
@@ -15,10 +15,15 @@ export interface ClusterParts {
 }
 
 export function clusterRoutes({ hosted, version, clientUrls }: ClusterParts): Routes {
-  const change = async (made: MembershipChange): Promise<object> => {
-    await hosted.serving().node.changeMembership(made)
-    return membersOf(hosted)
-  }
+  const change = (changeOf: (fields: Fields) => MembershipChange): Route => ({
+    role: 'admin',
+    async run(fields) {
+      const made = changeOf(fields)
+      fields.done()
+      await hosted.serving().node.changeMembership(made)
+      return membersOf(hosted)
+    },
+  })
   return {
     '/v3/cluster/member/list': {
       role: 'read',
@@ -36,38 +41,12 @@ export function clusterRoutes({ hosted, version, clientUrls }: ClusterParts): Ro
         return { header: { member_id: String(hosted.serving().node.id) } }
       },
     },
-    '/v3/cluster/member/add': {
-      role: 'admin',
-      run(fields) {
-        const made = additionOf(fields)
-        fields.done()
-        return change(made)
-      },
-    },
-    '/v3/cluster/member/remove': {
-      role: 'admin',
-      run(fields) {
-        const id = idOf(fields)
-        fields.done()
-        return change({ kind: 'remove', id })
-      },
-    },
-    '/v3/cluster/member/promote': {
-      role: 'admin',
-      run(fields) {
-        const id = idOf(fields)
-        fields.done()
-        return change({ kind: 'role', id, role: 'voter' })
-      },
-    },
-    '/v3/cluster/member/set': {
-      role: 'admin',
-      run(fields) {
-        const made = settingOf(fields)
-        fields.done()
-        return change(made)
-      },
-    },
+    '/v3/cluster/member/add': change(additionOf),
+    '/v3/cluster/member/remove': change((fields) => ({ kind: 'remove', id: idOf(fields) })),
+    '/v3/cluster/member/promote': change((fields) => ({
+      ...{ kind: 'role', id: idOf(fields), role: 'voter' },
+    })),
+    '/v3/cluster/member/set': change(settingOf),
     '/v3/maintenance/status': {
       role: 'read',
       async run(fields) {
